@@ -1,0 +1,9 @@
+std = "min"
+max_line_length = 160
+read_globals = { "unpack", table = { fields = { "unpack" } } }     -- local unpack = table.unpack or unpack
+files["lua/directmail/command"] = { std = "lua54" }
+files["lua/directmail/host/nginx.lua"] = { std = "ngx_lua" }
+files["src"] = { std = "lua54" }
+files["tests"] = { std = "max+busted", max_line_length = 180 }
+files["examples"] = { std = "lua54" }
+exclude_files = { "build", "tests/node" }
