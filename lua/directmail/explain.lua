@@ -1,0 +1,160 @@
+--- What a reply means: who is to blame, whether it passes by itself, what to do.
+-- The rules are rows of src/data/smtp_errors.tsv, each with its source; the first that fits wins.
+-- @module directmail.explain
+local limits = require "directmail.data.limits"
+
+local M = {}
+
+-- 47 KB of table: parsed when the first reply is explained, not when a program starts.
+local function rules()
+  return require "directmail.data.smtp_errors"
+end
+
+-- The steps of a session (design, section 11) as the phases of the rules.
+local PHASE = { connect = "connect", banner = "connect", ehlo = "connect", starttls = "connect", quit = "connect", auth = "auth",
+  mail = "mail", rcpt = "rcpt", data = "data", dot = "data", event = "event" }
+
+-- Which rules speak of whose words. Direct Mail's own session never shows a receiver's texts.
+local LEFT_OUT = {
+  any = {},
+  directmail = { ["recipient:gmail"] = true, ["recipient:outlook"] = true, ["recipient:yahoo"] = true, ["recipient:qq"] = true,
+    ["recipient:netease"] = true },
+}
+
+local function phase_of(phase)
+  if phase == nil then return nil end
+  return PHASE[phase] or error(("unknown phase %q"):format(tostring(phase)), 3)
+end
+
+-- The text as the rules compare it: one line, lower case, cut, since a stranger chose its length.
+local function comparable(text)
+  return (text:sub(1, limits.explain_octets):gsub("[\r\n]+", " "):lower())
+end
+
+-- Pieces of one alternative, each behind the one before.
+local function found(text, pieces)
+  local from = 1
+  for _, piece in ipairs(pieces) do
+    local _, last = text:find(piece, from)
+    if not last then return false end
+    from = last + 1
+  end
+  return true
+end
+
+local function says(rule, text)
+  for _, pattern in ipairs(rule.none or {}) do
+    if text:find(pattern) then return false end
+  end
+  for _, pieces in ipairs(rule.any) do
+    if found(text, pieces) then return true end
+  end
+  return false
+end
+
+local function fits(rule, phase, code, text)
+  return (phase == nil or rule.phase == "any" or rule.phase == phase)
+    and (code == nil or rule.code == nil or rule.code == code)
+    and (text == nil or says(rule, text))
+end
+
+local function result(rule)
+  return { id = rule.id, cause = rule.cause, remedy = rule.remedy, blame = rule.blame, retry = rule.retry,
+    permanent = rule.permanence == "permanent", source = rule.source, tag = rule.tag,
+    phase = rule.phase ~= "any" and rule.phase or rule.hint }
+end
+
+-- No rule: the first digit is all we know (RFC 5321, 4.2.1).
+local function by_first_digit(code)
+  local digit = math.floor(code / 100)
+  if digit == 4 then
+    return { id = "4yz", cause = "the server refused for now", remedy = "try again later; read the server's text", blame = "none",
+      retry = "backoff", permanent = false, source = "RFC 5321 4.2.1" }
+  elseif digit == 5 then
+    return { id = "5yz", cause = "the server refused for good", remedy = "read the server's text; do not send the same again",
+      blame = "none", retry = "no", permanent = true, source = "RFC 5321 4.2.1" }
+  elseif digit == 2 or digit == 3 then
+    return { id = digit .. "yz", cause = "the server agreed", remedy = "nothing is to be done", blame = "none", retry = "no",
+      permanent = false, source = "RFC 5321 4.2.1" }
+  end
+  return { id = "none", cause = "this is no reply code of SMTP", remedy = "check that the peer is a mail server", blame = "none",
+    retry = "no", permanent = true, source = "RFC 5321 4.2.1" }
+end
+
+--- Explain one reply.
+-- @tparam table reply `phase` (a step of the session: connect banner ehlo starttls auth mail rcpt data dot quit; or event, for
+--   a delivery event's text; nil: not known), `code` (number), `text` (string, may be empty), `scope` ("directmail": our own
+--   session with the service; "any", the default: all rules)
+-- @treturn table `{ id=, cause=, remedy=, blame=, retry="no"|"backoff"|"later"|"next-day", permanent=, source=, tag=, phase= }`;
+--   never nil: without a rule the first digit speaks
+function M.reply(reply)
+  local phase, text = phase_of(reply.phase), comparable(reply.text or "")
+  local left_out = LEFT_OUT[reply.scope or "any"] or error(("unknown scope %q"):format(tostring(reply.scope)), 2)
+  for _, rule in ipairs(rules()) do
+    if not left_out[rule.scope] and fits(rule, phase, reply.code, text) then return result(rule) end
+  end
+  return by_first_digit(reply.code)
+end
+
+--- All rules that may be meant, for `directmail explain`: the same number says different things at different steps.
+-- @tparam table about any of `code` (number), `text`, `phase`, `tag` ("sm060104"); what is left out does not choose
+-- @treturn {table,...} as of `reply`, in matching order, one a rule; with a text only the rule that wins at each step;
+--   empty when nothing is known
+function M.list(about)
+  local phase, text = phase_of(about.phase), about.text and about.text ~= "" and comparable(about.text) or nil
+  local list, seen, won = {}, {}, {}
+  for _, rule in ipairs(rules()) do
+    -- a rule for any number, or for any text, is meant only when the other was said
+    local any_text = #rule.any[1] == 0
+    local chosen = about.tag ~= nil or (about.code ~= nil and rule.code ~= nil) or (text ~= nil and not any_text)
+    if chosen and (about.tag == nil or rule.tag == about.tag) and not seen[rule.id] and not won[rule.phase]
+      and fits(rule, phase, about.code, text) then
+      seen[rule.id] = true
+      list[#list + 1] = result(rule)
+      if text then
+        won[rule.phase] = true
+        if rule.phase == "any" then break end
+      end
+    end
+  end
+  return list
+end
+
+--- Our error code for an explained reply.
+-- @tparam table rule of `reply`
+-- @tparam string phase the step at which the reply came
+-- @treturn string QUOTA, THROTTLED, AUTH or REFUSED
+function M.code(rule, phase)
+  if rule.blame == "quota" then return "QUOTA" end
+  if rule.blame == "rate" then return "THROTTLED" end
+  if rule.blame == "credentials" and phase == "auth" then return "AUTH" end
+  return "REFUSED"
+end
+
+local DAY, ZONE = 86400, 8 * 3600
+
+--- Seconds to wait before the same may work.
+-- @tparam table rule of `reply`
+-- @tparam[opt] number now UTC, for `next-day`: the day is taken to change at midnight UTC+8, the vendor's own zone (which one
+--   the service uses is not documented); without it a whole day
+-- @treturn number|nil nil when it is not to be repeated
+function M.after(rule, now)
+  if rule.retry == "backoff" then return limits.retry_backoff end
+  if rule.retry == "later" then return limits.retry_later end
+  if rule.retry ~= "next-day" then return nil end
+  if not now then return DAY end
+  return math.max(1, math.ceil(DAY - (now + ZONE) % DAY))
+end
+
+--- The fields of an error that a reply calls for, ready for `err.new` beside `detail`, `reply`, `outcome` and `where`.
+-- `retry` follows the rule and not the number: 436 and 440 are permanent, the quota replies of 552 are not.
+-- @tparam table reply as of `M.reply`
+-- @tparam[opt] number now UTC, for `after`
+-- @treturn table `{ code=, cause=, remedy=, blame=, retry=, after= }`
+function M.fields(reply, now)
+  local rule = M.reply(reply)
+  return { code = M.code(rule, reply.phase), cause = rule.cause, remedy = rule.remedy, blame = rule.blame,
+    retry = rule.retry ~= "no", after = M.after(rule, now) }
+end
+
+return M

@@ -1,0 +1,371 @@
+--- Write the tables of facts that the core and the Lua modules carry, from the rows in this folder.
+-- `lua5.4 src/data/generate.lua` writes, `… --check` writes nothing and exits 1 when a file differs.
+-- Runs in every Lua from 5.1 on, from any folder, and gives the same bytes each time.
+
+local here = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/"
+local root = here .. "../../"
+
+-- ---- rows --------------------------------------------------------------------
+
+local function fail(row, why)
+  io.stderr:write(("%s:%d: %s\n"):format(row.file, row.line, why))
+  os.exit(1)
+end
+
+local function slurp(path)
+  local f, why = io.open(path, "rb")
+  if not f then
+    io.stderr:write(why, "\n")
+    os.exit(1)
+  end
+  local text = f:read("*a")
+  f:close()
+  return text
+end
+
+-- The rows of a file; each cell is checked to be one line of clean text, so no cell can break a
+-- generated file. A cell `-` is nil where the column's name ends in `?`.
+local function rows(file, columns)
+  local list, text, number = {}, slurp(here .. file), 0
+  if text:sub(-1) ~= "\n" then fail({ file = file, line = 1 }, "the last line has no line end") end
+  for line in text:gmatch("([^\n]*)\n") do
+    number = number + 1
+    local row = { file = file, line = number }
+    if line:sub(1, 1) ~= "#" then
+      local n = 0
+      for cell in (line .. "\t"):gmatch("([^\t]*)\t") do
+        n = n + 1
+        local name = columns[n]
+        if not name then fail(row, ("more than %d columns"):format(#columns)) end
+        if cell == "" or cell:find("^ ") or cell:find(" $") or cell:find("%c") then
+          fail(row, ("column %s is empty or has stray blanks"):format(name))
+        end
+        if name:sub(-1) == "?" then
+          name = name:sub(1, -2)
+          if cell == "-" then cell = nil end
+        end
+        row[name] = cell
+      end
+      if n < #columns then fail(row, ("%d columns, not %d (%s)"):format(n, #columns, table.concat(columns, ", "))) end
+      list[#list + 1] = row
+    end
+  end
+  return list
+end
+
+local function one_of(row, name, words)
+  for word in words:gmatch("%S+") do
+    if row[name] == word then return end
+  end
+  fail(row, ("%s is %q, not one of: %s"):format(name, tostring(row[name]), words))
+end
+
+local function unique(list, name)
+  local seen = {}
+  for _, row in ipairs(list) do
+    if seen[row[name]] then fail(row, ("%s %s is there already, on line %d"):format(name, row[name], seen[row[name]])) end
+    seen[row[name]] = row.line
+  end
+  return seen
+end
+
+-- ---- writing -----------------------------------------------------------------
+
+-- A string that C and every Lua read alike: cells hold no control characters.
+local function quoted(s)
+  return '"' .. s:gsub('[\\"]', "\\%0") .. '"'
+end
+
+local lua_string = quoted
+
+local function c_string(s)
+  return s and quoted(s) or "NULL"
+end
+
+local function lua_list(list)
+  local out = {}
+  for i, s in ipairs(list) do out[i] = lua_string(s) end
+  return "{ " .. table.concat(out, ", ") .. " }"
+end
+
+-- A key of a Lua table: bare where every Lua takes it so.
+local reserved = {}
+for word in ("and break do else elseif end false for function goto if in local nil not or repeat return then true until while")
+  :gmatch("%S+") do reserved[word] = true end
+
+local function lua_key(name)
+  if name:find("^[%a_][%w_]*$") and not reserved[name] then return name end
+  return "[" .. lua_string(name) .. "]"
+end
+
+local files = {}        -- path below the root -> bytes, in order
+
+local function file(path, lines)
+  files[#files + 1] = { path = path, bytes = table.concat(lines, "\n") .. "\n" }
+end
+
+local function lua_file(name, sentence, source, body)
+  local lines = { "--- " .. sentence, "-- Made by src/data/generate.lua from " .. source .. "; change it there.",
+    "-- @module directmail.data." .. name, "-- luacheck: no max line length", "return {" }
+  for _, line in ipairs(body) do lines[#lines + 1] = "  " .. line .. "," end
+  lines[#lines + 1] = "}"
+  file("lua/directmail/data/" .. name .. ".lua", lines)
+end
+
+-- ---- regions, rules, places, hints -> src/core/region.inc ------------------------
+
+local regions = rows("regions.tsv", { "id", "name", "api", "api_vpc?", "smtp?", "legacy?", "data?", "open", "source" })
+local region_line = unique(regions, "id")
+if #regions > 8 then fail(regions[9], "more regions than DM_REGIONS in directmail.h has room for") end
+
+local inc = { "/* Made by src/data/generate.lua from regions.tsv, routes.tsv, places.tsv and hints.tsv; change it there. */", "",
+  "static const dm_region regions[] = {" }
+for _, row in ipairs(regions) do
+  if not row.id:find("^%l%l%-[%l%d-]+$") then fail(row, "id is no region id") end
+  for _, name in ipairs { "api", "api_vpc", "smtp", "legacy" } do
+    if row[name] and not row[name]:find("^[%l%d][%l%d.-]*%.aliyun[cs]*%.com$") then fail(row, name .. " is no host of the service") end
+  end
+  if row.data and not row.data:find("^%l%l$") then fail(row, "data is no country code in lower case") end
+  one_of(row, "open", "yes no")
+  inc[#inc + 1] = ("    {%s, %s,\n     %s, %s,\n     %s, %s, %s, %s},"):format(c_string(row.id), c_string(row.name), c_string(row.api),
+    c_string(row.api_vpc), c_string(row.smtp), c_string(row.legacy), c_string(row.data or ""), row.open == "yes" and "true" or "false")
+end
+inc[#inc + 1] = "};"
+
+local function known_regions(row, name)
+  for id in row[name]:gmatch("%S+") do
+    if not region_line[id] then fail(row, ("%s names %s, which is not in regions.tsv"):format(name, id)) end
+  end
+end
+
+local function words_of(row, name, words)
+  for word in (row[name] or ""):gmatch("%S+") do one_of({ file = row.file, line = row.line, [name] = word }, name, words) end
+end
+
+local places = rows("places.tsv", { "kind", "name", "place", "near", "label", "source" })
+unique(places, "name")
+local words = {}
+for _, row in ipairs(places) do
+  one_of(row, "kind", "word prefix")
+  known_regions(row, "near")
+  if row.kind == "word" then
+    if row.place ~= row.name then fail(row, "a word is its own place") end
+    words[#words + 1] = row.name
+  end
+end
+words = table.concat(words, " ")
+
+local function limit(row, name, most)
+  if row[name] and #row[name] > most then fail(row, ("%s has %d octets, more than %d"):format(name, #row[name], most)) end
+end
+
+inc[#inc + 1] = ""
+inc[#inc + 1] = "static const struct rule rules[] = {"
+local routes = rows("routes.tsv", { "id", "deployed?", "recipients?", "via?", "choose", "why", "source" })
+unique(routes, "id")
+for _, row in ipairs(routes) do
+  words_of(row, "deployed", words)
+  words_of(row, "recipients", "cn world")
+  words_of(row, "via", "smtp api")
+  known_regions(row, "choose")
+  limit(row, "why", 220)        -- dm_route.reasons[].text holds 240
+  inc[#inc + 1] = ("    {%s, %s, %s, %s,\n     %s,\n     %s},"):format(c_string(row.id), c_string(row.deployed), c_string(row.recipients),
+    c_string(row.via), c_string(row.choose), c_string(row.why))
+end
+inc[#inc + 1] = "};"
+
+inc[#inc + 1] = ""
+inc[#inc + 1] = "static const struct place places[] = {"
+for _, row in ipairs(places) do
+  one_of(row, "place", words)
+  limit(row, "label", 60)
+  inc[#inc + 1] = ("    {%s, %s, %s, %s, %s},"):format(row.kind == "prefix" and "true" or "false", c_string(row.name), c_string(row.place),
+    c_string(row.near), c_string(row.label))
+end
+inc[#inc + 1] = "};"
+
+inc[#inc + 1] = ""
+local hints = rows("hints.tsv", { "name", "text", "source" })
+unique(hints, "name")
+for _, row in ipairs(hints) do
+  if not row.name:find("^%l+$") then fail(row, "name must be a word in lower case") end
+  limit(row, "text", 220)
+  inc[#inc + 1] = ("static const char hint_%s[] =\n    %s;"):format(row.name, c_string(row.text))
+end
+file("src/core/region.inc", inc)
+
+-- ---- limits -------------------------------------------------------------------------
+
+local limits = rows("limits.tsv", { "name", "value", "unit", "reason", "source" })
+local limit_line = unique(limits, "name")
+local body = {}
+for _, row in ipairs(limits) do
+  if not row.name:find("^%l[%l%d_]*$") then fail(row, "name must be lower case with underscores") end
+  if not row.value:find("^%d+$") and not row.value:find("^%d+%.%d+$") then fail(row, "value is no number") end
+  local window = row.name:match("^rate_(.-)$")
+  if window and not window:find("_seconds$") and not limit_line[row.name .. "_seconds"] then
+    fail(row, "a rate needs a row " .. row.name .. "_seconds")
+  end
+  body[#body + 1] = ("%s = %s"):format(lua_key(row.name), row.value)
+end
+lua_file("limits", "Limits by name, in the units named there.", "limits.tsv", body)
+
+-- ---- media types ----------------------------------------------------------------------
+
+local types = rows("types.tsv", { "extension", "type", "source" })
+unique(types, "extension")
+body = {}
+for _, row in ipairs(types) do
+  if not row.extension:find("^[%l%d]+$") then fail(row, "extension must be lower case letters and digits") end
+  if not row.type:find("^%l+/[%w!#$&^_.+-]+$") then fail(row, "type is no media type (RFC 6838, 4.2)") end
+  body[#body + 1] = ("%s = %s"):format(lua_key(row.extension), lua_string(row.type))
+end
+lua_file("types", "Media types by file extension, in lower case.", "types.tsv", body)
+
+-- ---- replies ---------------------------------------------------------------------------
+
+local SCOPES = "directmail-submission alimail-family directmail-delivery recipient:gmail recipient:outlook recipient:yahoo "
+  .. "recipient:qq recipient:netease generic"
+local rank, ranks = {}, 0
+for scope in SCOPES:gmatch("%S+") do
+  ranks = ranks + 1
+  rank[scope] = ranks
+end
+
+-- The alternatives of a cell. `.{0,12}` becomes one alternative for each length: Lua's `.?` twelve times
+-- over would try 4,096 ways at every place of a hostile text.
+local function alternatives(row, name)
+  local list = {}
+  local function add(pattern)
+    local before, low, high, behind = pattern:match("^(.-)%.{(%d+),(%d+)}(.*)$")
+    if before then
+      for n = tonumber(low), tonumber(high) do add(before .. ("."):rep(n) .. behind) end
+      return
+    end
+    list[#list + 1] = pattern
+  end
+  for pattern in (row[name] .. " || "):gmatch("(.-) || ") do
+    if pattern == "" or pattern:gsub("%%%a", ""):find("%u") then fail(row, ("%s: %q is empty or has capitals"):format(name, pattern)) end
+    add(pattern)
+  end
+  return list
+end
+
+-- An alternative as the list of its pieces: what stood between `.*` is looked for one after the other,
+-- which is the same and never takes more than one walk over the text.
+local function pieces(row, pattern)
+  local list = {}
+  for piece in (pattern .. ".*"):gmatch("(.-)%.%*") do
+    if piece ~= "" then
+      local ok, why = pcall(string.find, "", piece)
+      if not ok then fail(row, ("pattern %q: %s"):format(piece, tostring(why))) end
+      if piece:gsub("%%.", ""):find("[*+]") or piece:gsub("%%.", ""):find("%-") then
+        fail(row, ("pattern %q: repetitions other than .* between pieces can be slow on a hostile text"):format(piece))
+      end
+      list[#list + 1] = piece
+    end
+  end
+  return list
+end
+
+local replies = rows("smtp_errors.tsv", { "id", "scope", "phase", "hint?", "code?", "any", "none?", "permanence", "retry", "blame", "tag?",
+  "cause", "remedy", "source" })
+body = {}
+local last
+local closed = {}
+for _, row in ipairs(replies) do
+  if not rank[row.scope] then fail(row, "unknown scope " .. row.scope) end
+  if last and rank[row.scope] < rank[last.scope] then fail(row, "scopes must stand in the order " .. SCOPES) end
+  if last and last.id ~= row.id then closed[last.id] = last.line end
+  if closed[row.id] then fail(row, ("id %s is there already, on line %d"):format(row.id, closed[row.id])) end
+  one_of(row, "phase", "connect auth mail rcpt data event any")
+  if row.hint then one_of(row, "hint", "connect auth mail rcpt data") end
+  if row.code and not row.code:find("^[245]%d%d$") then fail(row, "code is no reply code") end
+  one_of(row, "permanence", "permanent temporary success")
+  one_of(row, "retry", "no backoff later next-day")
+  one_of(row, "blame", "account client-bug content credentials network none quota rate recipient reputation sender-config sender-dns")
+  local any = {}
+  for i, pattern in ipairs(alternatives(row, "any")) do any[i] = pieces(row, pattern) end
+  local fields = { "id = " .. lua_string(row.id), "scope = " .. lua_string(row.scope), "phase = " .. lua_string(row.phase) }
+  if row.hint then fields[#fields + 1] = "hint = " .. lua_string(row.hint) end
+  if row.code then fields[#fields + 1] = "code = " .. row.code end
+  local shown = {}
+  for i, list in ipairs(any) do shown[i] = #list == 0 and "{}" or lua_list(list) end
+  fields[#fields + 1] = "\n    any = { " .. table.concat(shown, ", ") .. " }"
+  if row.none then fields[#fields + 1] = "none = " .. lua_list(alternatives(row, "none")) end
+  fields[#fields + 1] = "\n    permanence = " .. lua_string(row.permanence)
+  fields[#fields + 1] = "retry = " .. lua_string(row.retry)
+  fields[#fields + 1] = "blame = " .. lua_string(row.blame)
+  if row.tag then fields[#fields + 1] = "tag = " .. lua_string(row.tag) end
+  fields[#fields + 1] = "\n    cause = " .. lua_string(row.cause)
+  fields[#fields + 1] = "\n    remedy = " .. lua_string(row.remedy)
+  fields[#fields + 1] = "\n    source = " .. lua_string(row.source)
+  body[#body + 1] = "{ " .. table.concat(fields, ", "):gsub(", \n", ",\n") .. " }"
+  last = row
+end
+lua_file("smtp_errors", "What SMTP replies mean, in matching order; directmail.explain reads them.", "smtp_errors.tsv", body)
+
+-- ---- what SingleSendMail cannot carry --------------------------------------------------------
+
+local carry = rows("carry.tsv", { "id", "field", "when", "limit?", "reason", "source" })
+unique(carry, "id")
+body = {}
+for _, row in ipairs(carry) do
+  one_of(row, "when", "present over over_name other comma name one")
+  local fields = { "id = " .. lua_string(row.id), "field = " .. lua_string(row.field), "when = " .. lua_string(row.when) }
+  if row.when == "over" or row.when == "over_name" then
+    if not row.limit or not limit_line[row.limit] then fail(row, "limit is not in limits.tsv") end
+    fields[#fields + 1] = "limit = " .. lua_string(row.limit)
+  elseif row.when == "other" then
+    if not row.limit then fail(row, "limit must list the names that are carried") end
+    local names = {}
+    for name in row.limit:gmatch("%S+") do names[#names + 1] = name end
+    fields[#fields + 1] = "names = " .. lua_list(names)
+  elseif row.limit then
+    fail(row, "limit goes with over, over_name and other only")
+  end
+  fields[#fields + 1] = "\n    reason = " .. lua_string(row.reason)
+  fields[#fields + 1] = "source = " .. lua_string(row.source)
+  body[#body + 1] = "{ " .. table.concat(fields, ", "):gsub(", \n", ",\n") .. " }"
+end
+lua_file("carry", "What SingleSendMail cannot carry, in the order of the checks.", "carry.tsv", body)
+
+-- ---- error codes: the one list stands in directmail.h ------------------------------------------
+
+body = {}
+local header = slurp(root .. "include/directmail.h")
+local list = header:match("#define DM_ERRORS%(X%)(.-)\n\n")
+for name, text in (list or ""):gmatch("X%(([%u_]+),%s*\"([^\"]+)\"%)") do
+  body[#body + 1] = ("{ name = %s, text = %s }"):format(lua_string(name), lua_string(text))
+end
+if #body == 0 then
+  io.stderr:write("include/directmail.h: no list DM_ERRORS found\n")
+  os.exit(1)
+end
+lua_file("codes", "The codes of errors and their sentences.", "DM_ERRORS in include/directmail.h", body)
+
+-- ---- out ----------------------------------------------------------------------------------------
+
+if arg[1] and arg[1] ~= "--check" or arg[2] then
+  io.stderr:write("usage: lua5.4 src/data/generate.lua [--check]\n")
+  os.exit(2)
+end
+local differs = false
+for _, f in ipairs(files) do
+  if arg[1] == "--check" then
+    local at = io.open(root .. f.path, "rb")
+    local bytes = at and at:read("*a")
+    if at then at:close() end
+    if bytes ~= f.bytes then
+      io.stderr:write(f.path, at and " is not what src/data/ says" or " is missing", "; run: make tables\n")
+      differs = true
+    end
+  else
+    local to, why = io.open(root .. f.path, "wb")
+    if not to or not to:write(f.bytes) or not to:close() then
+      io.stderr:write(f.path, ": ", tostring(why or "cannot be written"), "\n")
+      os.exit(1)
+    end
+  end
+end
+os.exit(differs and 1 or 0)

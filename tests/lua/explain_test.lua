@@ -1,0 +1,190 @@
+-- directmail.explain: the meaning of replies, by service, step, number and text.
+local explain = require "directmail.explain"
+local limits = require "directmail.data.limits"
+local rules = require "directmail.data.smtp_errors"
+
+local function id(phase, code, text, scope)
+  return explain.reply { phase = phase, code = code, text = text, scope = scope }.id
+end
+
+-- A text that one piece of a pattern finds: enough of Lua's patterns for the rows that there are.
+local function sample(piece)
+  local text = piece:gsub("%%f%[.-%]", "")
+    :gsub("%%(%p)", function(c) return "\1" .. c:byte() .. "\2" end)      -- literal punctuation, put aside
+    :gsub("%%d", "7"):gsub("%[%^.-%]", " "):gsub("%[(.)[^%]]*%]", "%1"):gsub("(.)%?", "%1"):gsub("%$$", "")
+    :gsub("\1(%d+)\2", function(n) return string.char(tonumber(n)) end)
+  return text
+end
+
+describe("explain", function()
+  it("reaches_every_rule_by_every_of_its_alternatives", function()
+    local tried = 0
+    for _, rule in ipairs(rules) do
+      local phase = rule.phase == "any" and (rule.hint or "data") or rule.phase
+      for _, pieces in ipairs(rule.any) do
+        local parts = {}
+        for i, piece in ipairs(pieces) do parts[i] = sample(piece) end
+        local text = table.concat(parts, " and ")
+        local got = id(phase, rule.code or 499, text)
+        assert.equal(rule.id, got, ("%s said %q"):format(rule.id, text))
+        tried = tried + 1
+      end
+    end
+    assert.is_true(tried > 150)
+  end)
+
+  it("has_121_rules_with_sentences_and_sources", function()
+    local ids, n = {}, 0
+    for _, rule in ipairs(rules) do
+      if not ids[rule.id] then n = n + 1 end
+      ids[rule.id] = true
+      for _, name in ipairs { "cause", "remedy", "source", "blame" } do assert.is_true(#rule[name] > 2, rule.id) end
+    end
+    assert.equal(121, n)
+  end)
+
+  it("tells_the_same_number_apart_by_step_and_text", function()
+    assert.equal("dm.auth.failed526", id("auth", 526, "Authentication failure"))
+    assert.equal("dm.auth.failed526", id("auth", 526, "Authentication failure[0]"))
+    assert.equal("dm.auth.toomany", id("auth", 526, "Authentication failure[1]"))
+    assert.equal("dm.auth.failed526", id("auth", 526, "Authentication failure[1] and Authentication failure[2]"))
+    assert.equal("dlv.dns.nodata", id("event", 526, "No data by dns resolve"))
+    assert.equal("5yz", id("rcpt", 526, "Authentication failure"))
+    assert.equal("dm.rcpt.toomany", id("rcpt", 556, "the number of RCPTs is over the limit"))
+    assert.equal("gen.556", id("rcpt", 556, "null MX"))
+    assert.equal("gen.552.rcpt", id("rcpt", 552, "too many"))
+    assert.equal("gen.552", id("dot", 552, "too many"))
+  end)
+
+  it("looks_at_what_must_not_be_there", function()
+    assert.equal("dm.freq", id("data", 550, "Frequent sending limited"))
+    assert.equal("dm.freq", id("event", 550, "frequency 123456 limit"))
+    assert.equal("qq.freq", id("event", 550, "Ip frequency limited"))
+    assert.equal("dm.freq", id("event", 550, "too frequently sending, Ip frequency limited"))
+    assert.equal("dm.freq", id("data", 450, "frequency is 1234567 exceeded"))
+    assert.equal("gen.450", id("data", 450, "frequency is 12345678 exceeded"))        -- thirteen characters between
+    assert.equal("dm.setting.linktype", id("dot", 504, "Invalid setting: Unsubscribe.LinkType[@sm190211]"))
+    assert.equal("dm.setting.unknown", id("dot", 504, "Invalid setting[@sm190210]"))
+    assert.equal("gen.504", id("dot", 504, "Invalid setting: other"))
+  end)
+
+  it("finds_words_at_word_borders_only", function()
+    assert.equal("gmail.nouser", id("event", 550, "550-5.1.1 no such user"))
+    assert.equal("gen.550", id("event", 550, "15.1.1"))
+    assert.equal("gmail.rate", id("event", 421, "421-4.7.28 Gmail has detected"))
+    assert.equal("gen.421", id("event", 421, "4.7.281"))
+  end)
+
+  it("reads_a_reply_of_several_lines_as_one_text", function()
+    assert.equal("gmail.spam", id("event", 550, "5.7.1 this message is\nlikely unsolicited mail"))
+    assert.equal("yh.nouser", id("event", 554, "delivery error: sorry,\nno such\naccount"))
+  end)
+
+  it("keeps_436_and_440_permanent_although_4yz", function()
+    for code, text in pairs { [436] = '"MAIL FROM" doesn\'t conform with authentication [@sm060104]',
+      [440] = "mail from account doesn't conform with authentication" } do
+      local rule = explain.reply { phase = "mail", code = code, text = text }
+      assert.is_true(rule.permanent)
+      assert.equal("no", rule.retry)
+      assert.equal("sender-config", rule.blame)
+      local fields = explain.fields { phase = "mail", code = code, text = text }
+      assert.is_false(fields.retry)
+      assert.is_nil(fields.after)
+      assert.equal("REFUSED", fields.code)
+    end
+  end)
+
+  it("keeps_the_quota_replies_temporary_although_5yz", function()
+    for text, retry in pairs { ["Daily sending quota exceeded"] = "next-day", ["Monthly sending quota exceeded"] = "later",
+      ["Not enough sending quota"] = "next-day" } do
+      local reply = { phase = "dot", code = 552, text = text }
+      local rule = explain.reply(reply)
+      assert.equal(retry, rule.retry)
+      assert.is_false(rule.permanent)
+      local fields = explain.fields(reply, 0)
+      assert.equal("QUOTA", fields.code)
+      assert.is_true(fields.retry)
+      assert.is_true(fields.after > 0)
+    end
+  end)
+
+  it("waits_until_midnight_in_utc_8_for_the_next_day", function()
+    local rule = { retry = "next-day" }
+    assert.equal(16 * 3600, explain.after(rule, 0))             -- 08:00 there
+    assert.equal(1, explain.after(rule, 16 * 3600 - 1))
+    assert.equal(86400, explain.after(rule, 16 * 3600))
+    assert.equal(1, explain.after(rule, 16 * 3600 - 0.25))
+    assert.equal(86400, explain.after(rule))
+    assert.equal(limits.retry_backoff, explain.after({ retry = "backoff" }, 0))
+    assert.equal(limits.retry_later, explain.after({ retry = "later" }, 0))
+    assert.is_nil(explain.after({ retry = "no" }, 0))
+  end)
+
+  it("maps_blame_to_our_codes", function()
+    assert.equal("AUTH", explain.fields { phase = "auth", code = 535, text = "Authentication failed" }.code)
+    assert.equal("AUTH", explain.fields { phase = "auth", code = 535, text = "" }.code)
+    assert.equal("REFUSED", explain.fields { phase = "mail", code = 535, text = "" }.code)
+    assert.equal("THROTTLED", explain.fields { phase = "dot", code = 454, text = "Transient reject by behavior spam" }.code)
+    assert.equal("REFUSED", explain.fields { phase = "rcpt", code = 559, text = "Invalid rcptto [@sm070102]" }.code)
+    assert.equal("recipient", explain.fields { phase = "rcpt", code = 559, text = "Invalid rcptto" }.blame)
+  end)
+
+  it("falls_back_to_the_first_digit", function()
+    local rule = explain.reply { phase = "rcpt", code = 499, text = "?" }
+    assert.same({ "4yz", "backoff", false, "none" }, { rule.id, rule.retry, rule.permanent, rule.blame })
+    rule = explain.reply { phase = "rcpt", code = 599, text = "?" }
+    assert.same({ "5yz", "no", true, "none" }, { rule.id, rule.retry, rule.permanent, rule.blame })
+    assert.equal("2yz", id("dot", 250, "ok"))
+    assert.equal("none", id("dot", 999, "ok"))
+  end)
+
+  it("leaves_receivers_words_out_of_our_own_session", function()
+    assert.equal("qq.refused", id("event", 550, "rejected by recipients"))
+    assert.equal("gen.550", id("event", 550, "rejected by recipients", "directmail"))
+    assert.has_error(function() explain.reply { phase = "rcpt", code = 550, scope = "gmail" } end)
+    assert.has_error(function() explain.reply { phase = "rcpr", code = 550 } end)
+  end)
+
+  it("takes_every_step_of_a_session", function()
+    for _, step in ipairs { "connect", "banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot", "quit" } do
+      assert.equal("gen.421", id(step, 421, "closing"))
+    end
+  end)
+
+  it("stays_quick_on_a_hostile_text", function()
+    local before = os.clock()
+    for _, word in ipairs { "frequency ", "rcpt ", "delivery error no ", "4.7.0 ", "5.7.1 ", "dt:spm " } do
+      explain.reply { phase = "event", code = 451, text = word:rep(100000) }
+    end
+    assert.is_true(os.clock() - before < 2)
+  end)
+
+  it("lists_what_a_number_alone_may_mean", function()
+    local ids = {}
+    for i, rule in ipairs(explain.list { code = 526 }) do ids[i] = rule.id end
+    assert.same({ "dm.auth.failed526", "dm.auth.toomany", "dlv.dns.nodata" }, ids)
+    assert.equal("auth", explain.list { code = 526 }[1].phase)
+    assert.equal("mail", explain.list { code = 436 }[1].phase)
+    assert.equal("dm.mailfrom.mismatch", explain.list { tag = "sm060104" }[1].id)
+    assert.equal("dm.honeypot", explain.list { tag = "out060104" }[1].id)
+    assert.equal(6, #explain.list { code = 552 })
+    assert.equal(4, #explain.list { code = 552, phase = "dot" })
+    assert.same({}, explain.list { code = 599 })
+    assert.same({}, explain.list { tag = "zz" })
+    assert.same({}, explain.list {})
+  end)
+
+  it("lists_only_winners_when_the_text_is_there", function()
+    local function ids(about)
+      local out = {}
+      for i, rule in ipairs(explain.list(about)) do out[i] = rule.id end
+      return out
+    end
+    assert.same({ "dm.auth.failed526" }, ids { code = 526, text = "Authentication failure" })
+    assert.same({ "dm.quota.daily" }, ids { code = 552, text = "Daily sending quota exceeded" })
+    assert.same({ "qq.nouser", "gen.550" }, ids { code = 550, text = "Mailbox not found" })
+    assert.same({ "dm.freq" }, ids { text = "too frequently sending" })
+    assert.same({ "ne.dt.rbl" }, ids { text = "DT:RBL 163 smtp" })
+    assert.same({}, ids { text = "hello" })
+  end)
+end)

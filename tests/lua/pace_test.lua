@@ -1,0 +1,172 @@
+-- directmail.pace: never more than the service allows in its window, whoever asks.
+local pace = require "directmail.pace"
+local limits = require "directmail.data.limits"
+
+-- A host whose clock only moves by sleeping.
+local function clock()
+  local host = { at = 1000, slept = {} }
+  function host.tick() return host.at end
+  function host.sleep(seconds)
+    host.at = host.at + seconds
+    host.slept[#host.slept + 1] = seconds
+  end
+  return host
+end
+
+-- The most takes that any window of `seconds` saw. Times ascend.
+local function densest(times, seconds)
+  local most, from = 0, 1
+  for i = 1, #times do
+    while times[i] - times[from] >= seconds do from = from + 1 end
+    most = math.max(most, i - from + 1)
+  end
+  return most
+end
+
+describe("pace", function()
+  it("never_exceeds_a_rate_in_any_window", function()
+    for _, name in ipairs { "single", "batch", "batch_mainland", "smtp", "ip_protection" } do
+      local host = clock()
+      local p = pace.new(host)
+      local count, seconds = limits["rate_" .. name], limits["rate_" .. name .. "_seconds"]
+      local times = {}
+      for i = 1, 3 * count + 7 do
+        p:take(name)
+        times[i] = host.at
+        host.at = host.at + (i % 7) * seconds / (20 * count)
+      end
+      assert.is_true(densest(times, seconds) <= count, name)
+      -- and does not dawdle: three windows are enough for three times the count, but for the grain
+      assert.is_true(times[3 * count] - times[1] <= 3 * seconds * 1.02, name)
+    end
+  end)
+
+  it("lets_a_burst_through_at_once_and_then_waits_for_the_window", function()
+    local host = clock()
+    local p = pace.new(host)
+    for _ = 1, 10 do assert.equal(0, p:take("batch")) end
+    assert.equal(60, p:take("batch"))
+    assert.equal(1060, host.at)
+  end)
+
+  it("says_how_long_without_waiting_and_takes_nothing_then", function()
+    local host = clock()
+    local p = pace.new(host)
+    assert.is_true(p:try("batch", 9))
+    host.at = host.at + 20
+    for _ = 1, 3 do
+      local ok, wait = p:try("batch", 2)
+      assert.is_false(ok)
+      assert.equal(40, wait)
+    end
+    assert.is_true(p:try("batch", 1))
+    host.at = host.at + 40
+    assert.is_true(p:try("batch", 9))
+    assert.equal(0, #host.slept)
+  end)
+
+  it("keeps_the_order_of_those_who_wait", function()
+    -- takers that wait are coroutines: sleep yields, so all reservations stand before anyone is served
+    local host = { at = 0 }
+    function host.tick() return host.at end
+    function host.sleep(seconds) coroutine.yield(seconds) end
+    local p = pace.new(host)
+    local ends = {}
+    for i = 1, 25 do
+      local task = coroutine.create(function() return p:take("batch") end)
+      local _, waited = coroutine.resume(task)
+      ends[i] = waited
+    end
+    for i = 1, 25 do assert.equal(math.floor((i - 1) / 10) * 60, ends[i], "taker " .. i) end
+  end)
+
+  it("splits_what_is_more_than_the_whole_rate", function()
+    local host = clock()
+    assert.equal(120, pace.new(host):take("batch", 25))
+    local ok = pcall(function() return pace.new(host):try("batch", 25) end)
+    assert.is_false(ok)
+  end)
+
+  it("shares_buckets_in_the_process_by_account", function()
+    local host = clock()
+    assert.is_true(pace.new(host, { account = "a" }):try("batch", 10))
+    assert.is_false((pace.new(host, { account = "a" }):try("batch")))
+    assert.is_true(pace.new(host, { account = "b" }):try("batch", 10))
+    assert.is_true(pace.new(clock(), { account = "a" }):try("batch", 10))      -- another host, another clock
+  end)
+
+  it("counts_each_recipient_alone", function()
+    local host = clock()
+    local p = pace.new(host)
+    assert.is_true(p:try("recipient", 50, "ann@example.com"))
+    local ok, wait = p:try("recipient", 1, "ann@example.com")
+    assert.is_false(ok)
+    assert.equal(300, wait)
+    assert.is_true(p:try("recipient", 1, "bob@example.com"))
+  end)
+
+  it("takes_a_rate_of_its_own_for_mails_and_leaves_the_others", function()
+    local host = clock()
+    local p = pace.new(host, { rate = 2 })
+    for _ = 1, 9 do p:take("smtp") end
+    assert.equal(1004, host.at)
+    assert.is_true(p:try("batch", 10))
+    assert.is_false((p:try("batch")))
+    local slow = pace.new(host, { rate = 0.5, account = "slow" })
+    slow:take("single")
+    assert.equal(2, slow:take("single"))
+    local odd = pace.new(clock(), { rate = 2.5 })
+    local sum = 0
+    for _ = 1, 6 do sum = sum + odd:take("smtp") end
+    assert.is_true(math.abs(sum - 1.6) < 1e-9)
+  end)
+
+  it("is_off_when_told", function()
+    local host = clock()
+    local p = pace.new(host, { rate = false })
+    for _ = 1, 1000 do assert.equal(0, p:take("batch", 3)) end
+    assert.is_true(p:try("batch", 10000))
+    assert.equal(0, #host.slept)
+  end)
+
+  it("forgets_recipients_who_rest_and_bounds_those_who_do_not", function()
+    local host = clock()
+    local p = pace.new(host)
+    for i = 1, limits.pace_keys + 100 do p:try("recipient", 1, "a" .. i) end
+    assert.is_true(p.set.count <= limits.pace_keys)
+    assert.is_true(p:try("recipient", 50, "late"))
+    assert.is_true(p:try("recipient", 50, "late"))     -- not counted: the service's own limit stands alone
+    assert.is_true(p:try("batch", 10))                 -- the account's own rates always are
+    assert.is_false((p:try("batch")))
+    host.at = host.at + 301
+    assert.is_true(p:try("recipient", 50, "late"))
+    assert.is_false((p:try("recipient", 1, "late")))
+    assert.is_true(p.set.count <= 2)
+  end)
+
+  it("keeps_few_entries_for_many_takes", function()
+    local host = clock()
+    local p = pace.new(host)
+    for _ = 1, 4000 do
+      p:take("smtp")
+      host.at = host.at + 0.04
+    end
+    local b = p:bucket("smtp")
+    assert.is_true(b.tail - b.head < 110)
+  end)
+
+  it("raises_misuse_at_the_caller_s_line", function()
+    local p = pace.new(clock())
+    for _, f in ipairs {
+      function() local n = p:take("nope") return n end,
+      function() local n = p:take("batch", 0) return n end,
+      function() local n = p:try("batch", 1.5) return n end,
+      function() local n = pace.new(clock(), { rate = 0 }) return n end,
+      function() local n = pace.new(clock(), { rate = "fast" }) return n end,
+    } do
+      local ok, why = pcall(f)
+      assert.is_false(ok)
+      assert.is_truthy(why:find("pace_test.lua:", 1, true), why)
+    end
+  end)
+end)
