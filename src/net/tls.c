@@ -1,0 +1,458 @@
+/* tls.c - OpenSSL over a watched socket: verified, bounded below by TLS 1.2, without SIGPIPE. */
+#include "tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+enum { CONTEXTS = 16, NAME_LENGTH = 253 };      /* CA files remembered; octets of a host name, RFC 1035, 2.3.4 */
+
+struct dm_tls_conn {
+    SSL *ssl;
+    dm_watch *watch;
+    int error;                      /* errno of the last recv or send that failed; 0: the peer closed */
+    bool client, up, broken;
+    bool heard;
+    unsigned char first;            /* the first octet that came: tells clear text from TLS */
+    char names[200];                /* whom a refused certificate is for */
+};
+
+/* ---- the BIO ------------------------------------------------------------
+** OpenSSL's socket BIO writes without MSG_NOSIGNAL, so a peer that closes would
+** kill the host program; a module must not change how signals are handled.
+*/
+
+static int bio_read(BIO *b, char *to, int max) {
+    dm_tls_conn *t = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (max <= 0) return 0;
+    ssize_t n = dm_watch_recv(t->watch, to, (size_t)max);
+    if (n > 0) {
+        if (!t->heard) t->first = (unsigned char)to[0];
+        t->heard = true;
+    } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        BIO_set_retry_read(b);
+    } else {
+        t->error = n < 0 ? errno : 0;
+    }
+    return (int)n;
+}
+
+static int bio_write(BIO *b, const char *from, int size) {
+    dm_tls_conn *t = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (size <= 0) return 0;
+    ssize_t n = dm_watch_send(t->watch, from, (size_t)size);
+    if (n < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) BIO_set_retry_write(b);
+        else t->error = errno;
+    }
+    return (int)n;
+}
+
+static long bio_ctrl(BIO *b, int command, long n, void *p) {
+    (void)b, (void)n, (void)p;
+    return command == BIO_CTRL_FLUSH;       /* nothing is buffered here */
+}
+
+/* ---- contexts -----------------------------------------------------------*/
+
+typedef struct context {
+    char *ca;                       /* NULL: the system's store */
+    struct timespec changed;        /* a file written anew is read anew */
+    off_t size;
+    ino_t inode;
+    SSL_CTX *ctx;
+} context;
+
+struct dm_tls_store {
+    BIO_METHOD *bio;
+    unsigned count;
+    context contexts[CONTEXTS];     /* oldest first */
+};
+
+static void context_clear(context *c) {
+    free(c->ca);
+    SSL_CTX_free(c->ctx);
+    memset(c, 0, sizeof *c);
+}
+
+void dm_tls_store_free(dm_tls_store *s) {
+    if (!s) return;
+    for (unsigned i = 0; i < s->count; i++) context_clear(&s->contexts[i]);
+    BIO_meth_free(s->bio);
+    free(s);
+}
+
+static dm_tls_store *store_of(dm_loop *l) {
+    dm_tls_store **slot = dm_loop_tls(l);
+    if (*slot) return *slot;
+    dm_tls_store *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "directmail");
+    if (!s->bio || !BIO_meth_set_read(s->bio, bio_read) || !BIO_meth_set_write(s->bio, bio_write) || !BIO_meth_set_ctrl(s->bio, bio_ctrl)) {
+        dm_tls_store_free(s);
+        return NULL;
+    }
+    *slot = s;
+    return s;
+}
+
+static void why_openssl(dm_why *why, const char *what) {
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    dm_why_set(why, "%s%s", what, reason ? reason : "out of memory");
+    ERR_clear_error();
+}
+
+/* What both halves have in common. */
+static bool common(SSL_CTX *ctx) {
+    if (!ctx || !SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION)) return false;     /* RFC 8997 */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ctx, 1);         /* a record's head and body with one recv */
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    return true;
+}
+
+static SSL_CTX *make_client(const char *ca, dm_why *why) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (!common(ctx)) {
+        why_openssl(why, "TLS cannot be set up: ");
+    } else if (ca ? !SSL_CTX_load_verify_locations(ctx, ca, NULL) : !SSL_CTX_set_default_verify_paths(ctx)) {
+        char what[200];
+        snprintf(what, sizeof what, "the CA file %.150s cannot be used: ", ca ? ca : "of the system");
+        why_openssl(why, what);
+    } else {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        return ctx;
+    }
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+static SSL_CTX *client_context(dm_tls_store *s, const char *ca, dm_why *why) {
+    struct stat file = {0};
+    unsigned i;
+    if (ca && stat(ca, &file) != 0) {
+        char words[128];
+        dm_why_set(why, "the CA file %.150s cannot be used: %s", ca, strerror_r(errno, words, sizeof words));
+        return NULL;
+    }
+    for (i = 0; i < s->count; i++) {
+        context *c = &s->contexts[i];
+        if (ca ? !c->ca || strcmp(c->ca, ca) != 0 : c->ca != NULL) continue;
+        if (c->size == file.st_size && c->inode == file.st_ino && c->changed.tv_sec == file.st_mtim.tv_sec && c->changed.tv_nsec == file.st_mtim.tv_nsec)
+            return c->ctx;
+        break;
+    }
+    SSL_CTX *ctx = make_client(ca, why);
+    char *copy = ca && ctx ? strdup(ca) : NULL;
+    if (ctx && ca && !copy) {
+        dm_why_set(why, "out of memory");
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
+    if (!ctx) return NULL;
+    if (i == CONTEXTS) i = 0;               /* full: the oldest goes */
+    if (i < s->count) {
+        context_clear(&s->contexts[i]);
+        memmove(&s->contexts[i], &s->contexts[i + 1], (s->count - i - 1) * sizeof *s->contexts);
+        s->count--;
+    }
+    s->contexts[s->count++] = (context){copy, file.st_mtim, file.st_size, file.st_ino, ctx};
+    return ctx;
+}
+
+static int no_password(char *to, int size, int writing, void *data) {
+    (void)to, (void)size, (void)writing, (void)data;
+    return 0;                               /* OpenSSL's own callback would ask on the terminal */
+}
+
+SSL_CTX *dm_tls_identity(const char *cert, size_t cert_size, const char *key, size_t key_size, dm_why *why) {
+    SSL_CTX *ctx = NULL;
+    X509 *x = NULL;
+    EVP_PKEY *k = NULL;
+    BIO *b = NULL;
+    bool good = false;
+    ERR_clear_error();
+    if (cert_size > INT32_MAX || key_size > INT32_MAX) goto done;
+    ctx = SSL_CTX_new(TLS_server_method());
+    if (!common(ctx)) goto done;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);     /* nobody resumes here, and unread tickets turn a close into a reset */
+    SSL_CTX_set_num_tickets(ctx, 0);
+    b = BIO_new_mem_buf(cert, (int)cert_size);
+    if (!b || !(x = PEM_read_bio_X509(b, NULL, no_password, NULL)) || !SSL_CTX_use_certificate(ctx, x)) goto done;
+    for (X509 *next; (next = PEM_read_bio_X509(b, NULL, no_password, NULL));) {
+        good = SSL_CTX_add1_chain_cert(ctx, next) == 1;
+        X509_free(next);
+        if (!good) goto done;
+    }
+    ERR_clear_error();                      /* the end of the PEM file */
+    BIO_free(b);
+    b = BIO_new_mem_buf(key, (int)key_size);
+    good = b && (k = PEM_read_bio_PrivateKey(b, NULL, no_password, NULL)) && SSL_CTX_use_PrivateKey(ctx, k) && SSL_CTX_check_private_key(ctx);
+done:
+    if (!good) {
+        why_openssl(why, "the certificate and key cannot be used: ");
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
+    BIO_free(b);
+    X509_free(x);
+    EVP_PKEY_free(k);
+    return ctx;
+}
+
+/* ---- certificates in words ----------------------------------------------*/
+
+/* A stranger's bytes: control characters and what is not ASCII become '?'. */
+static size_t add_text(char *out, size_t size, size_t at, const char *p, size_t n) {
+    for (size_t i = 0; i < n && at + 1 < size; i++) out[at++] = p[i] >= ' ' && p[i] < 127 ? p[i] : '?';
+    out[at] = '\0';
+    return at;
+}
+
+static void common_name(X509 *x, char *out, size_t size) {
+    const X509_NAME *name = X509_get_subject_name(x);
+    int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+    unsigned char *text = NULL;
+    int n = at < 0 ? -1 : ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+    out[0] = '\0';
+    if (n > 0) add_text(out, size, 0, (char *)text, (size_t)n);
+    OPENSSL_free(text);
+}
+
+/* The names of subjectAltName, "a, b"; as many as fit. */
+static void alternative_names(X509 *x, char *out, size_t size) {
+    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        char ip[DM_IP_TEXT];
+        const char *p = NULL;
+        size_t n = 0;
+        if (name->type == GEN_DNS) {
+            p = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+            n = (size_t)ASN1_STRING_length(name->d.dNSName);
+        } else if (name->type == GEN_IPADD) {
+            int octets = ASN1_STRING_length(name->d.iPAddress);
+            p = octets == 4 || octets == 16 ? inet_ntop(octets == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), ip, sizeof ip) : NULL;
+            n = p ? strlen(p) : 0;
+        }
+        if (!p) continue;
+        if (at + n + 8 > size) {
+            add_text(out, size, at, ", ...", at ? 5 : 0);
+            break;
+        }
+        if (at) at = add_text(out, size, at, ", ", 2);
+        at = add_text(out, size, at, p, n);
+    }
+    GENERAL_NAMES_free(names);
+}
+
+/* A refused certificate is not kept by OpenSSL, so its names are noted while it is looked at. */
+static int verified(int ok, X509_STORE_CTX *store) {
+    int error = X509_STORE_CTX_get_error(store);
+    if (ok || (error != X509_V_ERR_HOSTNAME_MISMATCH && error != X509_V_ERR_IP_ADDRESS_MISMATCH)) return ok;
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    X509 *x = X509_STORE_CTX_get0_cert(store);
+    dm_tls_conn *t = ssl ? SSL_get_app_data(ssl) : NULL;
+    if (!t || !x) return ok;
+    alternative_names(x, t->names, sizeof t->names);
+    if (t->names[0] == '\0') {
+        char name[128];
+        common_name(x, name, sizeof name);
+        snprintf(t->names, sizeof t->names, name[0] ? "%s, in its common name only" : "nobody%s", name);
+    }
+    return ok;
+}
+
+bool dm_tls_describe(const dm_tls_conn *t, dm_tls_info *out) {
+    if (!t || !t->up) return false;
+    memset(out, 0, sizeof *out);
+    out->version = SSL_get_version(t->ssl);
+    out->cipher = SSL_get_cipher_name(t->ssl);
+    X509 *x = SSL_get0_peer_certificate(t->ssl);
+    struct tm date;
+    if (!x) return true;
+    common_name(x, out->subject, sizeof out->subject);
+    if (out->subject[0] == '\0') alternative_names(x, out->subject, sizeof out->subject);
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &date))
+        snprintf(out->expires, sizeof out->expires, "%04d-%02d-%02d", (date.tm_year + 1900) % 10000, (date.tm_mon + 1) % 100, date.tm_mday % 100);
+    return true;
+}
+
+/* ---- connections --------------------------------------------------------*/
+
+static dm_tls_conn *new_tls(dm_socket *s, dm_tls_store *store, SSL_CTX *ctx) {
+    dm_tls_conn *t = calloc(1, sizeof *t);
+    BIO *b = t ? BIO_new(store->bio) : NULL;
+    if (t) t->ssl = SSL_new(ctx);
+    if (!b || !t->ssl) {
+        BIO_free(b);
+        dm_tls_free(t);
+        return NULL;
+    }
+    t->watch = &s->watch;
+    BIO_set_data(b, t);
+    BIO_set_init(b, 1);
+    SSL_set_bio(t->ssl, b, b);
+    SSL_set_app_data(t->ssl, t);
+    return t;
+}
+
+/* The name that the certificate must be for, and SNI, which never holds an IP literal (RFC 6066, 3). */
+static bool expect(SSL *ssl, const char *name) {
+    unsigned char ip[16];
+    char host[NAME_LENGTH + 1];
+    if (inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1)
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+    size_t n = strlen(name);
+    if (n > 0 && name[n - 1] == '.') n--;
+    if (n == 0 || n > NAME_LENGTH) return false;
+    memcpy(host, name, n);
+    host[n] = '\0';
+    /* RFC 9525: the common name counts for nothing, "f*.example.com" neither */
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+bool dm_tls_client(dm_socket *s, const char *name, const char *ca, dm_why *why) {
+    ERR_clear_error();
+    dm_tls_store *store = store_of(s->watch.loop);
+    SSL_CTX *ctx = store ? client_context(store, ca, why) : NULL;
+    if (store && !ctx) return false;
+    dm_tls_conn *t = store ? new_tls(s, store, ctx) : NULL;
+    if (!t) {
+        why_openssl(why, "TLS cannot be set up: ");
+        return false;
+    }
+    t->client = true;
+    SSL_set_connect_state(t->ssl);
+    SSL_set_verify(t->ssl, SSL_VERIFY_PEER, verified);
+    if (!expect(t->ssl, name)) {
+        dm_tls_free(t);
+        dm_why_set(why, "no certificate can be for the name \"%.100s\"", name);
+        ERR_clear_error();
+        return false;
+    }
+    s->tls = t;
+    return true;
+}
+
+bool dm_tls_server(dm_socket *s, SSL_CTX *identity, dm_why *why) {
+    ERR_clear_error();
+    dm_tls_store *store = store_of(s->watch.loop);
+    dm_tls_conn *t = store ? new_tls(s, store, identity) : NULL;
+    if (!t) {
+        why_openssl(why, "TLS cannot be set up: ");
+        return false;
+    }
+    SSL_set_accept_state(t->ssl);
+    s->tls = t;
+    return true;
+}
+
+void dm_tls_free(dm_tls_conn *t) {
+    if (!t) return;
+    if (t->ssl && t->up && !t->broken && t->watch->loop) {
+        ERR_clear_error();
+        SSL_shutdown(t->ssl);       /* close_notify, if it fits into the socket; its answer is not awaited */
+    }
+    ERR_clear_error();
+    SSL_free(t->ssl);
+    free(t);
+}
+
+static void why_verify(const dm_tls_conn *t, dm_why *why) {
+    long code = SSL_get_verify_result(t->ssl);
+    if (code == X509_V_ERR_HOSTNAME_MISMATCH || code == X509_V_ERR_IP_ADDRESS_MISMATCH)
+        dm_why_set(why, "certificate host mismatch (it is for: %s)", t->names);
+    else
+        dm_why_set(why, "%ld: %s", code, X509_verify_cert_error_string(code));
+}
+
+/* Why the last call on t->ssl failed, or what it waits for. */
+static dm_io failed(dm_tls_conn *t, int result, dm_why *why) {
+    int reason;
+    switch (SSL_get_error(t->ssl, result)) {
+    case SSL_ERROR_WANT_READ: return DM_IO_WANT_READ;
+    case SSL_ERROR_WANT_WRITE: return DM_IO_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN: dm_why_set(why, "closed"); return DM_IO_FAIL;
+    case SSL_ERROR_SYSCALL: dm_why_errno(why, t->error ? t->error : ECONNRESET); break;
+    default:
+        reason = ERR_GET_REASON(ERR_peek_last_error());
+        if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+            why_verify(t, why);
+        else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+            dm_why_set(why, "closed");      /* no close_notify: somebody cut the line, whoever it was */
+        else if (t->heard && !t->up && (t->first < SSL3_RT_CHANGE_CIPHER_SPEC || t->first > SSL3_RT_APPLICATION_DATA))
+            dm_why_set(why, "wrong version number: the %s speaks clear text here", t->client ? "server" : "client");
+        else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)
+            dm_why_set(why, "unsupported protocol");
+        else
+            why_openssl(why, "");
+    }
+    t->broken = true;
+    ERR_clear_error();
+    return DM_IO_FAIL;
+}
+
+dm_io dm_tls_handshake(dm_tls_conn *t, dm_why *why) {
+    ERR_clear_error();
+    t->error = 0;
+    int result = SSL_do_handshake(t->ssl);
+    if (result != 1) return failed(t, result, why);
+    if (t->client && (!SSL_get0_peer_certificate(t->ssl) || SSL_get_verify_result(t->ssl) != X509_V_OK)) {
+        why_verify(t, why);         /* SSL_VERIFY_PEER has seen to it; this stands guard over a change of the options above */
+        return DM_IO_FAIL;
+    }
+    t->up = true;
+    return DM_IO_DONE;
+}
+
+dm_io dm_tls_recv(dm_tls_conn *t, void *to, size_t max, size_t *n, dm_why *why) {
+    ERR_clear_error();
+    t->error = 0;
+    int result = SSL_read_ex(t->ssl, to, max, n);
+    return result == 1 ? DM_IO_DONE : failed(t, result, why);
+}
+
+dm_io dm_tls_send(dm_tls_conn *t, const void *from, size_t size, size_t *n, dm_why *why) {
+    size_t sent = 0;
+    while (sent < size) {
+        size_t got = 0;
+        ERR_clear_error();
+        t->error = 0;
+        int result = SSL_write_ex(t->ssl, (const char *)from + sent, size - sent, &got);
+        if (result != 1) {
+            dm_io io = failed(t, result, why);
+            if (sent == 0) return io;
+            break;                  /* the failure comes again with the next call */
+        }
+        sent += got;
+    }
+    *n = sent;
+    return DM_IO_DONE;
+}
+
+bool dm_tls_idle(dm_tls_conn *t) {
+    char octet;
+    size_t n;
+    dm_why why;
+    if (!t->up || t->broken) return false;
+    t->watch->readable = true;      /* look now: the edge may not have been seen yet */
+    ERR_clear_error();
+    t->error = 0;
+    int result = SSL_peek_ex(t->ssl, &octet, 1, &n);
+    return result != 1 && failed(t, result, &why) == DM_IO_WANT_READ;
+}

@@ -1,0 +1,38 @@
+/* tls.h - TLS over a watched socket, always verified on the client's side. */
+#ifndef DM_NET_TLS_H
+#define DM_NET_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "loop.h"
+#include "tcp.h"
+
+typedef struct dm_tls_conn dm_tls_conn;
+
+/* The client contexts of a loop, one per CA file, kept in dm_loop_tls(). */
+typedef struct dm_tls_store dm_tls_store;
+void dm_tls_store_free(dm_tls_store *s);
+
+/* Begin TLS on a connected socket. As client: 'name' is the host name or IP
+** literal that the certificate must be for, 'ca' a PEM file that replaces the
+** system's store, or NULL. As server: the identity's context. Then dm_tls_handshake(). */
+bool dm_tls_client(dm_socket *s, const char *name, const char *ca, dm_why *why);
+bool dm_tls_server(dm_socket *s, SSL_CTX *identity, dm_why *why);
+dm_io dm_tls_handshake(dm_tls_conn *t, dm_why *why);
+void dm_tls_free(dm_tls_conn *t);                /* says close_notify if the connection is in order; NULL is fine */
+
+dm_io dm_tls_recv(dm_tls_conn *t, void *to, size_t max, size_t *n, dm_why *why);
+dm_io dm_tls_send(dm_tls_conn *t, const void *from, size_t size, size_t *n, dm_why *why);
+bool dm_tls_idle(dm_tls_conn *t);
+
+typedef struct dm_tls_info {
+    const char *version, *cipher;           /* OpenSSL's, constant */
+    char subject[128];                      /* the peer's common name, else its first name; may be empty */
+    char expires[16];                       /* "2027-03-01"; may be empty */
+} dm_tls_info;
+bool dm_tls_describe(const dm_tls_conn *t, dm_tls_info *out);    /* false: no handshake yet */
+
+/* A server's context of a PEM certificate (its chain behind it) and PEM key; NULL with why. */
+SSL_CTX *dm_tls_identity(const char *cert, size_t cert_size, const char *key, size_t key_size, dm_why *why);
+
+#endif
