@@ -1,0 +1,117 @@
+--- Attachments: what the caller gave, as a part of a message.
+-- A path is streamed: opened here to learn its size, read again when the message
+-- leaves, so memory stays flat (design, section 4).
+-- @module directmail.attachment
+local err = require "directmail.err"
+local option = require "directmail.option"
+
+local M = {}
+
+local FIELDS = { "path", "data", "read", "size", "name", "type", "cid" }
+local TYPES = { path = "string", data = "string", read = "function", size = "number", name = "string", type = "string", cid = "string" }
+
+local function fail(code, where, cause, remedy)
+  return nil, err.new { code = code, detail = where, cause = cause, remedy = remedy, outcome = "not_sent", blame = "client-bug" }
+end
+
+--- The media type that a file's name tells.
+-- @tparam string name
+-- @treturn string "application/octet-stream" when the ending says nothing
+function M.type_of(name)
+  local types = require "directmail.data.types"
+  local ending = name:match "%.([%w_+-]+)$"
+  return ending and types[ending:lower()] or "application/octet-stream"
+end
+
+-- Read a file in pieces; opened at the first read, closed at the end or at a failure, so
+-- that a message that is sent a second time reads it a second time.
+local file_reader = {}
+file_reader.__index = file_reader
+
+function file_reader:read(max)
+  local why
+  if not self.file then
+    self.file, why = io.open(self.path, "rb")
+    if not self.file then return nil, ("%s cannot be read again: %s"):format(self.path, why) end
+  end
+  local bytes
+  bytes, why = self.file:read(max)
+  if bytes then return bytes end
+  self.file:close()
+  self.file = nil
+  if why then return nil, ("%s cannot be read: %s"):format(self.path, why) end
+  return nil
+end
+
+-- A reader function of the caller's: bytes, or nil at the end, or nil and why.
+local function_reader = {}
+function_reader.__index = function_reader
+
+function function_reader:read(max)
+  local bytes, why = self.fn(max)
+  if bytes == nil then return nil, why and tostring(why) or nil end
+  if type(bytes) ~= "string" then return nil, "the reader function gave a " .. type(bytes) .. " instead of a string" end
+  return bytes
+end
+
+local function open_file(path, where)
+  local file, why = io.open(path, "rb")
+  if not file then
+    return fail("FILE", where, ("%s cannot be read: %s"):format(path, tostring(why):gsub("^.*: ", "")),
+      "check the path; a relative one begins at the folder the program runs in")
+  end
+  local size
+  size, why = file:seek "end"
+  if size then
+    file:seek "set"
+    local _, broken = file:read(1)      -- a directory opens and has a size; only reading tells
+    if broken then size, why = nil, broken end
+  end
+  file:close()
+  if not size then
+    return fail("FILE", where, ("%s is no file that can be attached: %s"):format(path, why),
+      "name a regular file; for anything else give data, or read and size")
+  end
+  return size
+end
+
+--- One attachment as a part for `core.message`.
+-- @tparam string|table given a path, or `{ path= | data= | read=function, size=, name=, type=, cid= }`
+-- @tparam number i its number, for errors
+-- @treturn table `{ name=, type=, cid=, data= | reader=, size= }`; or nil, err; or nil, { misuse = text }
+function M.part(given, i)
+  local where = "attachments[" .. i .. "]"
+  if type(given) == "string" then given = { path = given } end
+  local wrong = option.unknown(given, FIELDS, where)
+  for name, value in pairs(wrong and {} or given) do
+    if type(value) ~= TYPES[name] then
+      wrong = ("%s: %s must be a %s, not a %s"):format(where, name, TYPES[name], type(value))
+    end
+  end
+  if wrong then return nil, { misuse = wrong } end
+  local ways = (given.path and 1 or 0) + (given.data and 1 or 0) + (given.read and 1 or 0)
+  if ways ~= 1 then
+    return fail("OPTION", where, where .. " needs one of path, data, read", "give exactly one of them")
+  end
+  local part = { name = given.name, cid = given.cid, data = given.data }
+  if given.path then
+    local size, e = open_file(given.path, where)
+    if not size then return nil, e end
+    part.name = part.name or given.path:match "[^/\\]*$"
+    part.reader, part.size = setmetatable({ path = given.path }, file_reader), size
+  elseif given.read then
+    local size = given.size
+    if not size or size < 0 or size ~= math.floor(size) then
+      return fail("OPTION", where, where .. " with read needs size, the whole number of octets it will bring",
+        "give size, or the bytes themselves as data")
+    end
+    part.reader, part.size = setmetatable({ fn = given.read }, function_reader), size
+  end
+  if not part.cid and (not part.name or part.name == "") then
+    return fail("OPTION", where, where .. " has no name", "give name: it is what the reader sees")
+  end
+  part.type = given.type or M.type_of(part.name or "")
+  return part
+end
+
+return M

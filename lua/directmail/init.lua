@@ -1,0 +1,82 @@
+--- directmail: mail through Alibaba Cloud Direct Mail.
+--
+--     local directmail = require "directmail"
+--     local mail = assert(directmail.new { region = "ap-southeast-1", sender = "Shop <noreply@mail.example.com>" })
+--     local receipt, err = mail:send { to = "ann@example.com", subject = "Hello", text = "Hi Ann" }
+--
+-- The same calls work in the directmail command, in plain Lua 5.1 to 5.4 and
+-- LuaJIT, and in nginx. What a caller did wrong is raised at the caller's line;
+-- what the world did is returned as nil and an error that prints itself.
+-- @module directmail
+local core = require "directmail.core"
+local host = require "directmail.host"
+
+local M = { _VERSION = core.version }
+
+--- A mail object.
+-- @tparam[opt] table options settings as in the environment, in lower case: `region`, `sender`, `smtp`, `smtp_password` …
+-- @return mail, or nil and an error when a value cannot be used
+function M.new(options)
+  local mail, e = require "directmail.mail".new(options, host, 2)      -- no tail call: the caller's line would be lost
+  return mail, e
+end
+
+--- A message, built but not sent.
+-- @tparam table fields as for `mail:send`
+-- @return an object with `size()`, `bytes()`, `write(fn)`, or nil and an error
+function M.message(fields)
+  local message = require "directmail.message"
+  local values, e = require "directmail.settings".read({}, host, 2)
+  if not values then return nil, e end
+  local built
+  built, e = message.build(fields, values, host, 2)
+  if not built then return nil, e end
+  return message.handle(built)
+end
+
+--- Which region, host and port to use, and why.
+-- @tparam table options see `directmail.route`
+function M.route(options)
+  local route, e = require "directmail.route"(options)
+  return route, e
+end
+
+local unpack = table.unpack or unpack
+
+-- Plain 5.1 cannot yield through pcall, an iterator or a metamethod, and a user's function may hold any of them.
+local runs_at_once = _VERSION == "Lua 5.1" and not rawget(_G, "jit") and host.name == "std"
+
+--- Run a function as a task: calls in it that wait let other tasks run.
+-- In plain Lua 5.1 it runs to its end at once, one after the other; the result is the same.
+-- @treturn task for `directmail.wait`
+function M.spawn(fn, ...)
+  if not runs_at_once then return host.spawn(fn, ...) end
+  local results = { n = 0 }
+  local function keep(...) results = { n = select("#", ...), ... } end
+  keep(pcall(fn, ...))          -- no task runs here, so nothing yields
+  return host.spawn(function()
+    if not results[1] then error(results[2], 0) end
+    return unpack(results, 2, results.n)
+  end)
+end
+
+--- Wait for the first of some tasks to end.
+-- @return true and its results, or false and what it raised
+function M.wait(task, ...) return host.wait(task, ...) end
+
+-- Modules of their own, loaded when first named.
+local MODULES = { sandbox = true, sign = true }
+
+setmetatable(M, {
+  __index = function(t, name)
+    if not MODULES[name] then return nil end
+    local module = require("directmail." .. name)
+    rawset(t, name, module)
+    return module
+  end,
+})
+
+--- An error of directmail, for transports and tests of your own.
+M.error = require "directmail.err".new
+
+return M

@@ -1,0 +1,426 @@
+--- From the fields of a message to the bytes of a mail.
+-- Checks what the caller gave, chooses headers and their order, and has the core
+-- lay out the MIME tree. Nothing here knows how the mail will travel.
+-- @module directmail.message
+local core = require "directmail.core"
+local err = require "directmail.err"
+local limits = require "directmail.data.limits"
+local option = require "directmail.option"
+
+local M = {}
+
+-- The fields of a message (design, section 4) and the types each may have.
+local LIST, TEXT = { string = true, table = true }, { string = true }
+local TYPES = {
+  from = TEXT, to = LIST, cc = LIST, bcc = LIST, reply_to = LIST, subject = TEXT, text = TEXT, html = TEXT,
+  attachments = LIST, calendar = LIST, headers = { table = true }, tag = TEXT, track = { table = true },
+  unsubscribe = LIST, priority = TEXT, message_id = TEXT, date = { string = true, number = true }, in_reply_to = LIST,
+  references = LIST, via = TEXT, on_unknown = TEXT, allow_placeholders = { boolean = true }, ip_pool = TEXT,
+  size_limit = { number = true, boolean = true }, timeout = { number = true }, boundary = TEXT,
+}
+
+--- Their names.
+M.FIELDS = {}
+for name in pairs(TYPES) do M.FIELDS[#M.FIELDS + 1] = name end
+table.sort(M.FIELDS)
+
+-- Headers that are ours, and the field that makes them.
+local GENERATED = {
+  ["from"] = "from", ["to"] = "to", ["cc"] = "cc", ["bcc"] = "bcc", ["reply-to"] = "reply_to", ["subject"] = "subject",
+  ["date"] = "date", ["message-id"] = "message_id", ["in-reply-to"] = "in_reply_to", ["references"] = "references",
+  ["mime-version"] = "text, html and attachments", ["content-type"] = "text, html and attachments",
+  ["content-transfer-encoding"] = "text, html and attachments", ["content-disposition"] = "attachments",
+  ["x-alidm-trace"] = "tag and track", ["x-alidm-settings"] = "unsubscribe and ip_pool",
+  ["list-unsubscribe"] = "unsubscribe", ["list-unsubscribe-post"] = "unsubscribe",
+  ["x-priority"] = "priority", ["importance"] = "priority", ["x-directmail-redirected-to"] = "redirect",
+  ["return-path"] = "from (the server writes Return-Path)", ["received"] = "no field (servers write it)",
+}
+
+local PRIORITIES = { high = { "1 (Highest)", "high" }, normal = { "3 (Normal)", "normal" }, low = { "5 (Lowest)", "low" } }
+
+-- A fault of the program that calls, to be raised at its line.
+local function misuse(text, ...) return nil, { misuse = text:format(...) } end
+
+local function refuse(code, field, cause, remedy)
+  return nil, err.new {
+    code = code, detail = field, cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = "client-bug",
+  }
+end
+
+-- A list of addresses out of a string, a list, or nothing.
+local function mailboxes(fields, name)
+  local given = fields[name]
+  if given == nil or given == "" then return {} end
+  if type(given) == "string" then given = { given } end
+  local list = {}
+  for i = 1, #given do
+    local text = given[i]
+    if type(text) ~= "string" then return misuse("field %s: entry %d must be a string, not a %s", name, i, type(text)) end
+    local found, why = core.addresses(text)
+    if not found then
+      return refuse("ADDRESS", name, ("%s: %s"):format(name, why), 'write it as "ann@example.com" or "Ann <ann@example.com>"')
+    end
+    for j = 1, #found do
+      if found[j].single and not found[j].literal and found[j].address:match "@(.*)$":lower() ~= "localhost" then
+        return refuse("ADDRESS", name, ('%s: "%s" has no dot in its domain'):format(name, found[j].address),
+          "write the whole domain, such as example.com")
+      end
+      list[#list + 1] = found[j]
+    end
+  end
+  return list
+end
+
+local function add_recipients(to, seen, list)
+  for i = 1, #list do
+    local address = list[i].address
+    local key = address:sub(1, list[i].local_length) .. address:sub(list[i].local_length + 1):lower()
+    if not seen[key] then
+      seen[key] = true
+      to[#to + 1] = address
+    end
+  end
+end
+
+local function hex(bytes)
+  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+local function message_ids(fields, name)
+  local given = fields[name]
+  if given == nil then return nil end
+  local text = type(given) == "table" and table.concat(given, " ") or given
+  local ids = {}
+  for word in text:gmatch "%S+" do
+    local id = word:match "^<[^<>%s@]+@[^<>%s@]+>$" or (word:match "^[^<>%s@]+@[^<>%s@]+$" and "<" .. word .. ">")
+    if not id or id:find "[\128-\255%c]" then
+      return refuse("HEADER", name, ('%s: "%s" is no Message-ID'):format(name, err.printable(word)), "write it as <unique@example.com>")
+    end
+    ids[#ids + 1] = id
+  end
+  if #ids == 0 then return refuse("HEADER", name, name .. " is empty", "leave it out, or write <unique@example.com>") end
+  return table.concat(ids, " ")
+end
+
+local function date_text(fields, host)
+  local given = fields.date
+  if given == nil then return core.date(math.floor(host.now()), 0) end
+  if type(given) == "number" then return core.date(math.floor(given), 0) end
+  if given:find "[\r\n%z]" or not core.date_parse(given) then
+    return refuse("HEADER", "date", ('date: "%s" is no date of RFC 5322'):format(err.printable(given)),
+      "write it as Mon, 23 Nov 2026 12:00:00 +0000, or give seconds since 1970")
+  end
+  return given
+end
+
+-- base64 of compact JSON with its keys in a fixed order, as the service wants it.
+local function settings_header(pairs_in_order)
+  local out = {}
+  for i = 1, #pairs_in_order, 2 do out[#out + 1] = ('"%s":%s'):format(pairs_in_order[i], pairs_in_order[i + 1]) end
+  return "{" .. table.concat(out, ",") .. "}"
+end
+
+local TRACK, UNSUBSCRIBE = { "opens", "clicks" }, { "link", "filter", "url" }
+
+local function trace_header(fields)
+  local tag, track = fields.tag, fields.track
+  if tag == nil and track == nil then return nil end
+  if tag == nil then return refuse("OPTION", "track", "track needs a tag", "give tag, the name of a tag that exists in the console") end
+  if #tag < 1 or #tag > 128 or tag:find "[^%w_-]" then
+    return refuse("OPTION", "tag", ('tag: "%s" is no tag name'):format(err.printable(tag)),
+      "use 1 to 128 of A-Z a-z 0-9 _ -")
+  end
+  track = track or {}
+  local wrong = option.unknown(track, TRACK, "track")
+  if wrong then return misuse("%s", wrong) end
+  local json = settings_header {
+    "TagName", '"' .. tag .. '"', "OpenTrace", track.opens and '"1"' or '"0"', "LinkTrace", track.clicks and '"1"' or '"0"',
+  }
+  return core.base64(json)
+end
+
+local LINK_TYPES = { default = true, disabled = true, ["zh-cn"] = true, ["en-us"] = true }
+local FILTER_LEVELS = { default = true, disabled = true, mailfrom = true, mailfrom_domain = true, edm_id = true }
+
+-- `unsubscribe`: "default" or "disabled" (the service's own link), or our link: an https URL
+-- (one click, RFC 8058), a mailto one, or a list of them. Our link switches the service's off.
+local function unsubscribe_headers(fields)
+  local given = fields.unsubscribe
+  local link, filter, urls
+  if type(given) == "string" and LINK_TYPES[given] then
+    link = given
+  elseif type(given) == "table" and (given.link or given.filter) then
+    local wrong = option.unknown(given, UNSUBSCRIBE, "unsubscribe")
+    if wrong then return misuse("%s", wrong) end
+    link, filter, urls = given.link, given.filter, given.url
+    if link and not LINK_TYPES[link] then
+      return refuse("OPTION", "unsubscribe", ('unsubscribe.link: "%s" is not known'):format(err.printable(link)), "use default or disabled")
+    end
+    if filter and not FILTER_LEVELS[filter] then
+      return refuse("OPTION", "unsubscribe", ('unsubscribe.filter: "%s" is not known'):format(err.printable(filter)),
+        "use default, disabled, mailfrom, mailfrom_domain or edm_id")
+    end
+  elseif given ~= nil then
+    urls = given
+  end
+  local list, one_click = nil, false
+  if urls then
+    local parts = {}
+    for _, url in ipairs(type(urls) == "table" and urls or { urls }) do
+      if type(url) ~= "string" or url:find "[%c%s<>\128-\255]" or not url:find "^%a[%w+.-]*:" then
+        return refuse("OPTION", "unsubscribe", ('unsubscribe: "%s" is no URL'):format(err.printable(tostring(url))),
+          "give https://…, percent-encoded, or mailto:…; or default, disabled for the service's own link")
+      end
+      one_click = one_click or url:find "^https://" ~= nil
+      parts[#parts + 1] = "<" .. url .. ">"
+    end
+    list, link = table.concat(parts, ", "), link or "disabled"
+  end
+  local pool = fields.ip_pool
+  if pool and (pool == "" or #pool > 128 or pool:find "[^%w_.-]") then
+    return refuse("OPTION", "ip_pool", ('ip_pool: "%s" is no pool id'):format(err.printable(pool)), "take IpPoolId from the console")
+  end
+  local settings
+  if link or filter or pool then
+    local out = { "Version", '"1.0"' }
+    if link or filter then
+      local inner = {}
+      if link then inner[#inner + 1] = "LinkType"; inner[#inner + 1] = '"' .. link .. '"' end
+      if filter then inner[#inner + 1] = "FilterLevel"; inner[#inner + 1] = '"' .. filter .. '"' end
+      out[#out + 1] = "Unsubscribe"; out[#out + 1] = settings_header(inner)
+    end
+    if pool then out[#out + 1] = "OutboundIp"; out[#out + 1] = settings_header { "IpPoolId", '"' .. pool .. '"' } end
+    settings = core.base64(settings_header(out))
+  end
+  return { settings = settings, list = list, one_click = one_click }
+end
+
+-- The caller's own headers, as a list that keeps its order; a table by name is sorted.
+local function own_headers(fields)
+  local given, list = fields.headers, {}
+  if given == nil then return list end
+  if given[1] ~= nil then
+    for i = 1, #given do list[i] = type(given[i]) == "table" and given[i] or {} end
+  else
+    for name, value in pairs(given) do list[#list + 1] = { name, value } end
+    table.sort(list, function(a, b) return tostring(a[1]) < tostring(b[1]) end)
+  end
+  for i = 1, #list do
+    local name, value = list[i][1], list[i][2]
+    if type(name) ~= "string" or type(value) ~= "string" then return misuse("field headers must hold names and values as strings") end
+    local field = GENERATED[name:lower()]
+    if field then
+      return refuse("HEADER", name, ("the header %s is made from the field %s"):format(err.printable(name), field), "use the field " .. field)
+    end
+  end
+  return list
+end
+
+local function placeholder(fields)
+  if fields.allow_placeholders then return nil end
+  for _, name in ipairs { "subject", "text", "html" } do
+    local found = fields[name] and fields[name]:match "{{[#/^&>{]?%s*[%a_][%w_.-]*%s*}}"
+    if found then
+      return refuse("CONTENT", name, ("%s still holds %s"):format(name, found),
+        "replace every placeholder before sending; allow_placeholders = true to send it as it stands")
+    end
+  end
+end
+
+local function text_field(out, name, value, kind)
+  if value ~= nil then out[#out + 1] = { name, kind or "text", value } end
+end
+
+-- Core errors speak of header names and parts; the remedy is the same for all.
+local REMEDY = {
+  HEADER = "take line breaks and other control characters out of it",
+  CONTENT = "give UTF-8 text without NUL; anything else goes as an attachment",
+  SIZE = "send less, or put the file behind a link",
+  ADDRESS = "check the address",
+}
+
+-- The envelope: who sends, who receives, and the development net around them.
+local function envelope(fields, settings)
+  local box = {}
+  for _, name in ipairs { "from", "to", "cc", "bcc", "reply_to" } do
+    local list, e = mailboxes(fields, name)
+    if not list then return nil, e end
+    box[name] = list
+  end
+  if #box.from == 0 and settings.sender then
+    local list, e = mailboxes({ sender = settings.sender }, "sender")
+    if not list then return nil, e end
+    box.from = list
+  end
+  if #box.from == 0 then
+    return refuse("OPTION", "from", "no sender is set", "give from (or --from), the option sender, or DIRECTMAIL_SENDER")
+  end
+  if #box.from > 1 then return refuse("ADDRESS", "from", "from holds more than one address", "give one") end
+  local to, seen = {}, {}
+  add_recipients(to, seen, box.to)
+  add_recipients(to, seen, box.cc)
+  add_recipients(to, seen, box.bcc)
+  if #to == 0 then return refuse("OPTION", "to", "no recipient is given", "give to (or --to), cc or bcc") end
+  for _, address in ipairs(settings.only and to or {}) do
+    local inside = false
+    for _, pattern in ipairs(settings.only) do
+      local lua = "^" .. pattern:lower():gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$"
+      inside = inside or address:lower():find(lua) ~= nil
+    end
+    if not inside then
+      return refuse("OPTION", "only", ('"%s" is outside of only = %s'):format(address, table.concat(settings.only, ",")),
+        "it is a net for development: widen DIRECTMAIL_ONLY, or unset it in production")
+    end
+  end
+  box.envelope = to
+  if settings.redirect then
+    local list, e = mailboxes({ redirect = settings.redirect }, "redirect")
+    if not list then return nil, e end
+    box.redirected, box.envelope = table.concat(to, ", "), {}
+    add_recipients(box.envelope, {}, list)
+  end
+  return box
+end
+
+local function assemble(fields, settings, host)
+  local box, e = envelope(fields, settings)
+  if not box then return nil, e end
+  local _, left = placeholder(fields)
+  if left then return nil, left end
+  local from = box.from[1]
+  local domain = from.address:match "@([^@]*)$"
+  local message_id, date, trace, unsubscribe, headers, priority
+  message_id, e = message_ids(fields, "message_id")
+  if e then return nil, e end
+  message_id = message_id or ("<%s@%s>"):format(hex(host.random(16)), domain)
+  date, e = date_text(fields, host)
+  if not date then return nil, e end
+  trace, e = trace_header(fields)
+  if e then return nil, e end
+  unsubscribe, e = unsubscribe_headers(fields)
+  if not unsubscribe then return nil, e end
+  headers, e = own_headers(fields)
+  if not headers then return nil, e end
+  if fields.priority ~= nil then
+    priority = PRIORITIES[fields.priority]
+    if not priority then return refuse("OPTION", "priority", "priority is not known", "use high, normal or low") end
+  end
+
+  local out = {
+    { "From", "mailboxes", box.from },
+    #box.to > 0 and { "To", "mailboxes", box.to } or
+      (#box.cc == 0 and { "To", "tokens", "undisclosed-recipients:;" } or nil),
+  }
+  if #box.cc > 0 then out[#out + 1] = { "Cc", "mailboxes", box.cc } end
+  if #box.reply_to > 0 then out[#out + 1] = { "Reply-To", "mailboxes", box.reply_to } end
+  text_field(out, "Subject", fields.subject or "")
+  text_field(out, "Date", date, "tokens")
+  text_field(out, "Message-ID", message_id, "tokens")
+  for _, pair in ipairs { { "in_reply_to", "In-Reply-To" }, { "references", "References" } } do
+    local ids
+    ids, e = message_ids(fields, pair[1])
+    if e then return nil, e end
+    text_field(out, pair[2], ids, "tokens")
+  end
+  if priority then
+    text_field(out, "X-Priority", priority[1])
+    text_field(out, "Importance", priority[2])
+  end
+  text_field(out, "List-Unsubscribe", unsubscribe.list, "tokens")
+  if unsubscribe.one_click then text_field(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click") end
+  text_field(out, "X-AliDM-Trace", trace, "exact")
+  text_field(out, "X-AliDM-Settings", unsubscribe.settings, "exact")
+  text_field(out, "X-Directmail-Redirected-To", box.redirected)
+  for i = 1, #headers do text_field(out, headers[i][1], headers[i][2]) end
+
+  local parts, given = {}, fields.attachments
+  if given ~= nil then
+    if type(given) == "string" then given = { given } end
+    local attachment = require "directmail.attachment"
+    for i = 1, #given do
+      parts[i], e = attachment.part(given[i], i)
+      if not parts[i] then return nil, e end
+    end
+  end
+  local calendar, method = fields.calendar, nil
+  if type(calendar) == "table" then calendar, method = calendar.data, calendar.method end
+  local text = fields.text
+  if not (text or fields.html or calendar) and #parts == 0 then text = "" end
+
+  local built, why = core.message {
+    mail_from = from.address, rcpt_to = box.envelope, fields = out, text = text, html = fields.html,
+    calendar = calendar, calendar_method = method, parts = parts, boundary = fields.boundary or "=_" .. hex(host.random(12)),
+  }
+  if not built then
+    return refuse(why.code, why.field, why.field and ("%s: %s"):format(why.field, why.detail) or why.detail, REMEDY[why.code] or "see docs/errors.md")
+  end
+  local size, limit = built:size(), fields.size_limit
+  if limit == nil then limit = settings.size_limit end
+  if limit == nil then limit = limits.message_octets end
+  if limit and limit ~= 0 and size > limit then
+    built:close()
+    return refuse("SIZE", "size", ("the message has %d octets, %d are allowed"):format(size, limit),
+      "send less, or a link; for a server that takes more: size_limit (DIRECTMAIL_SIZE_LIMIT, 0 = none)")
+  end
+  return { core = built, from = from, mail_from = from.address, to = box.envelope, message_id = message_id, size = size }
+end
+
+--- Build a message.
+-- Misuse (an unknown field, a wrong type) raises; what a user typed wrong is returned.
+-- @tparam table fields the message, see `M.FIELDS`
+-- @tparam table settings `sender`, `redirect`, `only`, `size_limit` are used
+-- @tparam table host
+-- @tparam number level where misuse is raised
+-- @treturn table `{ core=, mail_from=, to={address…}, message_id=, size= }`, or nil, err
+function M.build(fields, settings, host, level)
+  local wrong = option.unknown(fields, M.FIELDS, "mail:send")
+  for name, value in pairs(wrong and {} or fields) do
+    if not TYPES[name][type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
+  end
+  if wrong then error(wrong, level + 1) end
+  local built, e = assemble(fields, settings, host)
+  if e and e.misuse then error(e.misuse, level + 1) end
+  return built, e
+end
+
+-- What `directmail.message` gives out.
+local handle = {}
+handle.__index = handle
+
+function handle:size() return self.built.size end
+
+--- Write the message in chunks, attachments read as it goes.
+-- @tparam function write called as `write(chunk)`; it may wait
+-- @treturn boolean true, or nil, err (FILE) when an attachment could not be read to its promised end
+function handle:write(write)
+  local m = self.built.core
+  m:rewind()
+  while true do
+    local what, a, b = m:pull(65536)
+    if what == "bytes" then
+      write(a)
+    elseif what == "body" then
+      local bytes, why = a:read(b)
+      local ok, broken
+      if bytes or not why then ok, broken = m:body(bytes) end
+      if not ok then
+        return refuse("FILE", "attachments", why or broken.detail, "leave the file alone while the mail is made")
+      end
+    else
+      return true
+    end
+  end
+end
+
+--- The whole message as one string.
+function handle:bytes()
+  local out = {}
+  local ok, e = self:write(function(chunk) out[#out + 1] = chunk end)
+  if not ok then return nil, e end
+  return table.concat(out)
+end
+
+--- Wrap a built message for the caller.
+function M.handle(built) return setmetatable({ built = built }, handle) end
+
+return M

@@ -1,0 +1,194 @@
+--- Send a message by SMTP: one connection, one dialogue, one outcome.
+-- @module directmail.smtp
+local core = require "directmail.core"
+local err = require "directmail.err"
+local failure = require "directmail.failure"
+local limits = require "directmail.data.limits"
+local mask = require "directmail.mask"
+local session = require "directmail.session"
+
+local M = {}
+
+local function refuse(code, detail, cause, remedy, blame)
+  return nil, err.new {
+    code = code, detail = detail, cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = blame or "client-bug",
+  }
+end
+
+local function from_url(url)
+  local scheme, rest = url:match "^(%a+)://([^/]+)/?$"
+  if scheme ~= "smtp" and scheme ~= "smtps" or rest:find("@", 1, true) then
+    return refuse("OPTION", "smtp", ('smtp: "%s" is no address of an SMTP server'):format(err.printable(url)),
+      "write smtps://host[:465] or smtp://host[:80]; user and password have settings of their own")
+  end
+  local host, port = rest:match "^%[([%x:.]+)%]:?(%d*)$"
+  if not host then host, port = rest:match "^([^:%[%]]+):?(%d*)$" end
+  local number = port == "" and (scheme == "smtps" and limits.port_implicit or limits.port_starttls) or tonumber(port)
+  if not host or not number or number < 1 or number > 65535 then
+    return refuse("OPTION", "smtp", ('smtp: "%s" has no host or no port'):format(err.printable(url)), "write smtps://host[:465] or smtp://host[:80]")
+  end
+  return { host = host, port = number, tls = scheme == "smtps" and "implicit" or "starttls" }
+end
+
+local function region_of(settings)
+  if settings.region then
+    local ids = {}
+    for _, region in ipairs(core.regions()) do
+      if region.id == settings.region then return region end
+      ids[#ids + 1] = region.id
+    end
+    local near = require("directmail.option").nearest(settings.region, ids)
+    return refuse("OPTION", "region", ('Direct Mail has no region "%s"'):format(err.printable(settings.region)),
+      (near and ("did you mean %s? "):format(near) or "") .. "there are: " .. table.concat(ids, ", "))
+  end
+  if settings.route then
+    local route, e = require "directmail.route"(settings.route)
+    if not route then return nil, e end
+    for _, region in ipairs(core.regions()) do
+      if region.id == route.region then return region end
+    end
+  end
+end
+
+--- Which server, which port, which kind of TLS.
+-- @tparam table settings `smtp`, else `region` or `route`
+-- @treturn table {host=, port=, tls="implicit"|"starttls", region=id|nil, direct=bool}, or nil, err
+function M.endpoint(settings)
+  local region, e = region_of(settings)
+  if e then return nil, e end
+  local at
+  if settings.smtp then
+    at, e = from_url(settings.smtp)
+    if not at then return nil, e end
+  elseif region then
+    if not region.smtp then
+      return refuse("OPTION", "region", ("the region %s has no SMTP server any more"):format(region.id), "use another region, such as us-east-1")
+    end
+    at = { host = region.smtp, port = limits.port_implicit, tls = "implicit" }
+  else
+    return refuse("OPTION", "region", "no region is set", "give region (DIRECTMAIL_REGION), such as ap-southeast-1; directmail route helps to choose")
+  end
+  local id = core.region_of_host(at.host)
+  at.direct = id ~= nil
+  at.region = id or (region and region.id)
+  return at
+end
+
+-- Who logs in, or nobody.
+local function account(settings, at, from)
+  if settings.auth == "off" then return {} end
+  if not settings.smtp_password then
+    if not at.direct then return {} end
+    return refuse("CREDENTIALS", "smtp_password", "Direct Mail wants the SMTP password of the sender, and none is set",
+      "set DIRECTMAIL_SMTP_PASSWORD: the console's SMTP password of this address, neither an AccessKey nor a mailbox's password", "credentials")
+  end
+  return { user = settings.smtp_user or from, password = settings.smtp_password }
+end
+
+-- W29: the service answers 436 when the sender is not who logged in; say it before connecting.
+local function check_sender(at, who, from)
+  if not at.direct or not who.user then return true end
+  local user, address = who.user:lower(), from:lower()
+  if user == address or address:match "@(.*)$" == user then return true end
+  return refuse("ADDRESS", "from", ("the sender %s is not the account that logs in, %s"):format(from, who.user),
+    "send from the account's own address (reply_to may differ), or log in as the sender: smtp_user", "sender-config")
+end
+
+local function address_literal(ip)
+  if not ip then return "localhost" end
+  return ip:find(":", 1, true) and "[IPv6:" .. ip .. "]" or "[" .. ip .. "]"
+end
+
+local function receipt_of(built, at, said, refused, context)
+  local no, out, accepted = {}, {}, {}
+  for i, one in ipairs(refused or {}) do
+    local e = failure.new("refused", one, context)
+    no[one.rcpt] = true
+    out[i] = { address = built.to[one.rcpt], reply = e.reply, cause = e.cause }
+  end
+  for i = 1, #built.to do
+    if not no[i] then accepted[#accepted + 1] = built.to[i] end
+  end
+  return {
+    outcome = "sent", via = "smtp", id = said.text:match "###envid=(%d+)", message_id = built.message_id, region = at.region,
+    seconds = context.seconds, bytes = built.size, accepted = accepted, refused = out, reply = context.hide(said.text),
+  }
+end
+
+local function dialogue(mail, built, at, who, timeout)
+  local host, settings = mail.host, mail.settings
+  local start = host.tick()
+  local hide = mask.of { settings.smtp_password, settings.access_key_secret, settings.security_token }
+  local record
+  if mail.record then
+    record = function(mark, text) mail.record(mark, hide(text)) end
+  end
+  local function engine_for(ehlo)
+    local engine, why = core.smtp {
+      ehlo = ehlo, user = who.user, password = who.password, tls = at.tls, pipeline = settings.pipeline or "group",
+      cleartext_auth = settings.cleartext_auth, trace = record ~= nil,
+    }
+    if not engine then return refuse(why.code, why.field, why.detail, "give it without such characters, and not empty", "credentials") end
+    return engine
+  end
+  local name = settings.ehlo or host.hostname()
+  local engine, e = engine_for(name or "localhost")
+  if not engine then return nil, e end
+  local context = { host = at.host, port = at.port, tls = at.tls, direct = at.direct, peer = at.host .. ":" .. at.port, hide = hide }
+  local times = settings.timeouts or {}
+  local result
+  local run = {
+    address = at.host, port = at.port, tls_name = at.host, tick = host.tick, record = record,
+    timeout = timeout, deadline = timeout and start + timeout,
+    timeouts = {
+      connect = times.connect or limits.timeout_connect, reply = times.reply or limits.timeout_reply,
+      data = times.data or limits.timeout_data_block, final = times.final or limits.timeout_final,
+    },
+    settled = function(_, outcome, said, refused) result = { outcome = outcome, said = said, refused = refused } end,
+  }
+  local sock = host.tcp { ca = settings.ca, proxy = settings.proxy }
+  local connected, why = session.connect(run, sock)
+  if connected and not name then
+    engine:close()
+    engine = engine_for(address_literal(sock.getsockname and sock:getsockname()))
+  end
+  engine:push(1, built.core)
+  engine:quit()                 -- QUIT rides behind the only dot
+  if not connected then engine:lost(why.words, why.code) end
+  session.run(run, engine, sock)
+  sock:close()
+  engine:close()
+  context.seconds, context.now = host.tick() - start, host.now()
+  if result.outcome == "sent" then return receipt_of(built, at, result.said, result.refused, context) end
+  return nil, failure.new(result.outcome, result.said, context)
+end
+
+--- Send one built message.
+-- @tparam table mail the mail object: `host`, `settings`, `record`, `pace`
+-- @tparam table built by `directmail.message`
+-- @tparam table fields the caller's: `timeout`, `on_unknown`
+-- @treturn table receipt, or nil, err
+function M.send(mail, built, fields)
+  local settings = mail.settings
+  local at, e = M.endpoint(settings)
+  if not at then return nil, e end
+  local who
+  who, e = account(settings, at, built.mail_from)
+  if not who then return nil, e end
+  local ok
+  ok, e = check_sender(at, who, built.mail_from)
+  if not ok then return nil, e end
+  if at.direct and #built.to > limits.recipients then
+    return refuse("SIZE", "to", ("the message has %d recipients, Direct Mail takes %d"):format(#built.to, limits.recipients), "send it in several messages")
+  end
+  local timeout = fields.timeout or settings.timeout
+  if at.direct or settings.rate then mail.pace:take("smtp") end
+  local receipt
+  receipt, e = dialogue(mail, built, at, who, timeout)
+  if e and e.outcome == "unknown" and (fields.on_unknown or settings.on_unknown) == "resend" then
+    receipt, e = dialogue(mail, built, at, who, timeout)        -- the same Message-ID: a reader may fold the two
+  end
+  return receipt, e
+end
+
+return M
