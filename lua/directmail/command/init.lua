@@ -1,0 +1,181 @@
+--- Decide what `directmail …` means: a command of the list, or a script.
+--
+-- A command is a file beside this one that returns
+--
+--     { name = "send", summary = "send one mail",
+--       examples = { "directmail send --to …", … },
+--       own_arguments = nil,                     -- true when it takes words without an option, or subcommands
+--       parser = function(parser) … end,         -- declares its options on an argparse parser
+--       run = function(args, place) … end }      -- returns an exit code, or nil and a directmail.err
+--
+-- `place` says where this program lies: `{ folder =, build = true in a build tree, lib =, version =, lua = }`.
+-- @module directmail.command
+local M = {}
+
+--- The commands, in the order of the overview.
+M.commands = { "send", "route", "sandbox", "sign", "env", "help", "version" }
+
+-- Words in front of a command or script.
+local flags = { "--help", "--version", "--debug" }
+
+-- What a parser raises to end; argparse itself would leave the process.
+local HELP = {}
+
+-- The error of a wrong command line; 'word' is looked for among 'known'.
+local function usage(cause, remedy, word, known)
+  local wrong = require "directmail.command.usage"
+  local _, e = wrong.wrong(cause .. (word and wrong.did_you_mean(word, known) or ""), remedy)
+  return e
+end
+
+--- Say an error: in words on stderr, or as one JSON object on stdout.
+-- @tparam table e a directmail.err
+-- @tparam boolean json
+-- @treturn integer its exit code
+function M.fail(e, json)
+  if json then
+    print(require "directmail.command.text".json(false, require "directmail.err".plain(e)))
+  elseif e.code == "OPTION" then
+    io.stderr:write("directmail: usage: ", e.cause, e.detail and " (" .. e.detail .. ")" or "", "\n")
+    if e.remedy then io.stderr:write("  remedy   ", e.remedy, "\n") end
+  else
+    io.stderr:write("directmail: ", require "directmail.err".report(e), "\n")
+  end
+  return require "directmail.command.exit".of(e)
+end
+
+--- A command's declaration.
+-- @tparam string name of `M.commands`
+-- @treturn table
+function M.load(name) return require("directmail.command." .. name) end
+
+-- The parser of a command, and the text of its help.
+local function parser_of(command)
+  local parser = require "argparse"("directmail " .. command.name)
+  parser:add_help(false):help_max_width(100):help_description_margin(30):usage_max_width(100)
+  parser:flag "-h --help" :description "show this text" :action(function() error(HELP, 0) end)
+  command.parser(parser)
+  if not command.own_arguments then
+    -- argparse would only say "too many arguments"
+    parser:argument "surplus" :args "*" :hidden(true)
+  end
+  return parser
+end
+
+--- The help of a command: examples first.
+-- @tparam string name of `M.commands`
+-- @treturn string
+function M.help(name)
+  local command = M.load(name)
+  return ("directmail %s: %s\n\nExamples:\n  %s\n\n%s"):format(command.name, command.summary,
+    table.concat(command.examples, "\n  "), parser_of(command):get_help())
+end
+
+-- argparse's sentence about a wrong command line as ours, with the nearest option.
+local function usage_of(parser, command, message)
+  message = message:gsub("\n.*", "")         -- its own guess; ours sees further
+  local unknown = message:match "^unknown option '(.*)'$"
+  local remedy = ("directmail %s --help lists the options"):format(command.name)
+  if unknown then
+    local known = {}
+    for name in parser:get_usage():gmatch "%-%-[%w-]+" do known[#known + 1] = name end
+    return usage("unknown option " .. unknown, remedy .. '; a value that begins with "-" is written --option=VALUE', unknown, known)
+  end
+  -- W98: `--subject -5` is a missing value and an unknown option
+  local option = message:match "^option '(%-%-.-)' requires an argument$"
+  if option then remedy = ('a value that begins with "-" is written %s=VALUE'):format(option) end
+  message = message:gsub("must be used at most 1 time$", "may be given only once")
+  return usage((message:gsub("'(%-[%w-]+)'", "%1")), remedy)
+end
+
+-- Is this option among the arguments? Asked when they could not be parsed.
+local function has(arguments, option)
+  for _, word in ipairs(arguments) do
+    if word == "--" then return false end
+    if word == option then return true end
+  end
+  return false
+end
+
+local function run_command(name, arguments, place, all)
+  -- A command takes no module from the working folder: a cloned repository's cjson.lua would run with our passwords at hand.
+  for _, kind in ipairs { "path", "cpath" } do
+    local absolute = {}
+    for entry in package[kind]:gmatch "[^;]+" do
+      if entry:sub(1, 1) == "/" then absolute[#absolute + 1] = entry end
+    end
+    package[kind] = table.concat(absolute, ";")
+  end
+  local command = M.load(name)
+  local parser = parser_of(command)
+  parser.error = function(_, message) error(usage_of(parser, command, message), 0) end
+  local parsed, args = pcall(parser.parse, parser, arguments)
+  if not parsed then
+    if args == HELP then
+      print(M.help(name))
+      return 0
+    end
+    if require "directmail.err".is(args) then return M.fail(args, has(arguments, "--json")) end
+    error(args, 0)
+  end
+  if args.surplus and args.surplus[1] then
+    return M.fail(usage(('unexpected argument "%s"'):format(args.surplus[1]),
+      ("each value stands behind its option; directmail %s --help lists them"):format(name)), args.json)
+  end
+  local function explain(raised) return require "directmail.command.script".explain(raised, true) end
+  local ran, code, e = xpcall(command.run, explain, args, place)
+  if not ran then
+    -- no handler runs when memory ends
+    local raised = type(code) == "table" and code or { text = tostring(code) }
+    if raised.err then return M.fail(raised.err, args.json) end
+    io.stderr:write("directmail: ", all and raised.text or raised.text:gsub("\n.*", ""), "\n")
+    if not all then
+      io.stderr:write(("  remedy   a fault of directmail: please report it with the output of directmail --debug %s …\n"):format(name))
+    end
+    return require "directmail.command.exit".BROKEN
+  end
+  if e then return M.fail(e, args.json) end
+  return code
+end
+
+local function opens(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+-- Does a file of this name exist? A folder is none.
+local function is_file(path) return opens(path) and not opens(path .. "/.") end
+
+local function is_command(word)
+  for _, name in ipairs(M.commands) do
+    if name == word then return true end
+  end
+  return false
+end
+
+--- Run the program.
+-- @tparam {string,...} argv the words of the command line, the program's name at 0
+-- @tparam table place see above
+-- @treturn integer the exit code
+function M.main(argv, place)
+  local at, all = 1, false
+  if argv[1] == "--debug" then at, all = 2, true end
+  local word = argv[at]
+  if not word then
+    io.stderr:write(require "directmail.command.help".overview(), "\n")
+    return require "directmail.command.exit".OURS_REFUSED
+  end
+  if word == "--help" or word == "-h" then word = "help" end
+  if word == "--version" then word = "version" end
+  if is_command(word) then return run_command(word, table.move(argv, at + 1, #argv, 1, {}), place, all) end
+  if word == "-" or word:find("/", 1, true) or word:find "%.lua$" or word:sub(1, 1) ~= "-" and is_file(word) then
+    return require "directmail.command.script".run(word, argv, at, all)
+  end
+  if word:sub(1, 1) == "-" then
+    return M.fail(usage("unknown option " .. word, "options of a command stand behind its name; directmail help", word, flags))
+  end
+  return M.fail(usage(('"%s" is neither a command nor a script'):format(word), "directmail help lists the commands", word, M.commands))
+end
+
+return M

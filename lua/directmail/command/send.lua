@@ -1,0 +1,181 @@
+--- Send one mail.
+-- @module directmail.command.send
+local err = require "directmail.err"
+local exit = require "directmail.command.exit"
+local settings = require "directmail.command.settings"
+local text = require "directmail.command.text"
+local usage = require "directmail.command.usage"
+
+local M = {
+  name = "send",
+  summary = "send one mail",
+  examples = {
+    "directmail send --to ann@example.com --subject 'Your invoice' --text @body.txt --attach invoice.pdf",
+    "directmail send --to ann@example.com --subject Logo --html '<img src=\"cid:logo\">' --inline logo=logo.png",
+    "df -h | directmail send --to ops@example.com --subject 'disk space' --text -",
+    "directmail send --to ann@example.com --subject Hello --text Hi --dry-run       # print it, send nothing",
+  },
+}
+
+function M.parser(parser)
+  local content = {}
+  local function option(name, argname, description, properties)
+    local made = parser:option(name):description(description):overwrite(false)
+    if argname then made:argname(argname) end
+    if properties then made(properties) end
+    content[#content + 1] = made
+  end
+  local many = { count = "*" }
+  option("--from", "ADDR", "sender of this mail (default: the setting sender)")
+  option("--to", "ADDR", "recipient, one mailbox a value; may repeat", many)
+  option("--cc", "ADDR", "recipient of a copy; may repeat", many)
+  option("--bcc", "ADDR", "recipient of a hidden copy; may repeat", many)
+  option("--reply-to", "ADDR", "where answers go")
+  option("--subject", "TEXT", "subject")
+  option("--text", "TEXT|@FILE|-", "text part: itself, from a file, from stdin; @@… is text that begins with @")
+  option("--html", "TEXT|@FILE|-", "HTML part, likewise")
+  option("--attach", "[NAME=]FILE", "attach a file, under another name if wanted; may repeat", many)
+  option("--inline", "CID=FILE", "image that the HTML shows as cid:CID; may repeat", many)
+  option("--header", "'NAME: VALUE'", "one more header; may repeat", many)
+  option("--tag", "NAME", "tag of the service's statistics")
+  option("--track", "opens,clicks", "what the service shall track")
+  option("--message-id", "ID", "Message-ID instead of a new one")
+  option("--date", "DATE", "Date instead of now")
+  option("--boundary", "TEXT", "MIME boundary instead of a random one")
+  parser:group("Message", table.unpack(content))
+  settings.declare(parser)
+  option("--via", nil, "way to the service", { choices = { "auto", "api", "smtp" } })
+  option("--on-unknown", nil, "resend: allow a second copy when nobody knows whether the first arrived", { choices = { "stop", "resend" } })
+  parser:flag "--dry-run" :description "print the message instead of sending it"
+  parser:flag "-v --verbose" :count "0-2" :description "show the dialogue on stderr; -vv with every byte"
+  parser:flag "--json" :description "answer as one JSON object"
+end
+
+local function is_file(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+-- [NAME=]FILE: a file of the whole name wins, since a path may hold "=".
+local function attachment(value)
+  local name, path = value:match "^([^=/]+)=(.+)$"
+  if not name or is_file(value) then
+    if value == "-" then return usage.wrong("--attach -: what comes from stdin has no name", "write --attach NAME=-") end
+    return { path = value }
+  end
+  if path ~= "-" then return { name = name, path = path } end
+  local bytes, e = text.read("--attach", path)
+  if not bytes then return nil, e end
+  return { name = name, data = bytes }
+end
+
+local function inline(value)
+  local cid, path = value:match "^([^=]+)=(.+)$"
+  if not cid then return usage.wrong(("--inline %s: the name for cid: is missing"):format(value), "write --inline CID=FILE") end
+  return { cid = cid, path = path }
+end
+
+local function header(line)
+  local name, value = line:match "^([^:]+):[ \t]*(.*)$"
+  if not name then return usage.wrong(('--header "%s" has no colon'):format(line), "write --header 'Name: value'") end
+  return { name, value }
+end
+
+local function track(value)
+  local known, what = { "opens", "clicks" }, {}
+  for word in (value .. ","):gmatch "([^,]*)," do
+    if word ~= "opens" and word ~= "clicks" then
+      return usage.wrong(('--track knows no "%s"%s'):format(word, usage.did_you_mean(word, known)),
+        "opens, clicks, or both with a comma between them")
+    end
+    what[word] = true
+  end
+  return what
+end
+
+-- What mail:send takes, from the options; or nil, err.
+local function message_of(args)
+  if args.inline[1] and not args.html then
+    return usage.wrong("--inline needs --html: only HTML can show an image", "give --html, or use --attach")
+  end
+  local message = {
+    from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, reply_to = args.reply_to, subject = args.subject,
+    tag = args.tag, via = args.via, message_id = args.message_id, date = args.date, boundary = args.boundary,
+    on_unknown = args.on_unknown,
+  }
+  local e
+  for _, part in ipairs { "text", "html" } do
+    if args[part] then
+      message[part], e = text.value("--" .. part, args[part])
+      if e then return nil, e end
+    end
+  end
+  if args.track then
+    message.track, e = track(args.track)
+    if e then return nil, e end
+  end
+  local function collect(values, make, list)
+    for _, value in ipairs(values) do
+      local made
+      made, e = make(value)
+      if e then return nil end
+      list[#list + 1] = made
+    end
+    return list
+  end
+  message.headers = collect(args.header, header, {})
+  message.attachments = message.headers and collect(args.attach, attachment, {})
+  message.attachments = message.attachments and collect(args.inline, inline, message.attachments)
+  if e then return nil, e end
+  return message
+end
+
+local function print_receipt(receipt)
+  local first = { receipt.region, ("%.2f s"):format(receipt.seconds) }
+  if not first[1] then table.remove(first, 1) end
+  print(("%s by %s, %s"):format(receipt.outcome, receipt.via == "api" and "API" or "SMTP", table.concat(first, ", ")))
+  local second = {}
+  local function add(form, value)
+    if value then second[#second + 1] = form:format(value) end
+  end
+  add("id %s", receipt.id)
+  add("message-id %s", receipt.message_id)
+  add("%s", receipt.bytes and text.size(receipt.bytes))
+  print(table.concat(second, "   "))
+  for _, who in ipairs(receipt.refused or {}) do
+    print(("refused  %s: %s"):format(err.printable(who.address), err.printable(tostring(who.reply or who.cause))))
+    if who.reply and who.cause then print("  cause    " .. err.printable(who.cause)) end
+  end
+end
+
+function M.run(args)
+  local options, e = settings.options(args)
+  if not options then return nil, e end
+  local message
+  message, e = message_of(args)
+  if not message then return nil, e end
+
+  if args.verbose > 0 then
+    options.verbose = args.verbose
+    options.transcript = function(line) io.stderr:write(line, "\n") end
+  end
+  local mail
+  mail, e = require "directmail".new(options)
+  if not mail then return nil, e end
+  if args.dry_run then
+    local made, written
+    made, e = mail:message(message)
+    if not made then return nil, e end
+    written, e = made:write(function(chunk) io.stdout:write(chunk) end)
+    if not written then return nil, e end
+    return exit.OK
+  end
+  local receipt
+  receipt, e = mail:send(message)
+  if not receipt then return nil, e end
+  if args.json then print(text.json(true, receipt)) else print_receipt(receipt) end
+  return exit.of_receipt(receipt)
+end
+
+return M

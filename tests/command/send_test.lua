@@ -1,0 +1,239 @@
+local cjson = require "cjson"
+local command = require "support.command"
+
+local folder
+setup(function() folder = command.folder() end)
+teardown(function() command.remove(folder) end)
+
+-- Nobody listens on port 9 of loopback; nothing here may reach another machine.
+local NOWHERE = { DIRECTMAIL_SMTP = "smtp://127.0.0.1:9", DIRECTMAIL_AUTH = "off" }
+local FIXED = { "--via", "smtp", "--from", "Shop <noreply@mail.example.com>", "--to", "ann@example.net", "--subject", "Hello",
+  "--message-id", "<1@mail.example.com>", "--date", "Mon, 23 Nov 2026 12:00:00 +0000", "--boundary", "b0undary" }
+
+-- `directmail send` with FIXED, then the words; named fields as in command.run.
+local function send(words)
+  local all = { "send" }
+  for _, word in ipairs(FIXED) do all[#all + 1] = word end
+  for name, value in pairs(words) do
+    if type(name) == "string" then all[name] = value end
+  end
+  for _, word in ipairs(words) do all[#all + 1] = word end
+  all.env = all.env or NOWHERE
+  return command.run(all)
+end
+
+local function dry(words)
+  words[#words + 1] = "--dry-run"
+  local code, out, err = send(words)
+  assert.equal("", err)
+  assert.equal(0, code)
+  return out
+end
+
+local function body(mail) return mail:match "\r\n\r\n(.*)$" end
+
+describe("directmail send --dry-run", function()
+  it("prints the same message each time, in lines that end with CR LF", function()
+    local mail = dry { "--text", ".dot\nline" }
+    assert.equal(mail, dry { "--text", ".dot\nline", "--json" })
+    assert.is_nil(mail:gsub("\r\n", ""):find "[\r\n]")
+    assert.matches("\r\nFrom: Shop <noreply@mail%.example%.com>\r\n", "\r\n" .. mail)
+    assert.matches("\r\nTo: ann@example%.net\r\n", mail)
+    assert.matches("\r\nMessage%-ID: <1@mail%.example%.com>\r\n", mail)
+    assert.matches("\r\nDate: Mon, 23 Nov 2026 12:00:00 %+0000\r\n", mail)
+  end)
+
+  it("takes a text as it stands, from a file, from stdin", function()
+    command.write(folder .. "/body.txt", "from a file\n")
+    assert.equal("itself\r\n", body(dry { "--text", "itself" }))
+    assert.equal("from a file\r\n", body(dry { "--text", "@" .. folder .. "/body.txt" }))
+    assert.equal("from stdin\r\n", body(dry { "--text", "-", stdin = "from stdin\n" }))
+    assert.equal("@home\r\n", body(dry { "--text", "@@home" }))
+    assert.equal("-5\r\n", body(dry { "--text=-5" }))
+    assert.equal("", (body(dry { "--text=" }):gsub("[\r\n]", "")))
+  end)
+
+  it("attaches a file, under another name, from stdin, with = in its path", function()
+    command.write(folder .. "/a=b.txt", "data")
+    local mail = dry { "--text", "x", "--attach", folder .. "/a=b.txt", "--attach", "c.csv=" .. folder .. "/a=b.txt",
+      "--attach", "d.csv=-", stdin = "1,2\n" }
+    local names = {}
+    for name in mail:gmatch 'filename="?([%w=.]+)"?' do names[#names + 1] = name end
+    assert.same({ "a=b.txt", "c.csv", "d.csv" }, names)
+    assert.matches("b0undary", mail)
+    assert.matches("\r\nMSwyCg==\r\n", mail)
+  end)
+
+  it("shows an inline image by its cid", function()
+    command.write(folder .. "/logo.png", "\137PNG")
+    local mail = dry { "--html", '<img src="cid:logo">', "--inline", "logo=" .. folder .. "/logo.png" }
+    assert.matches("\r\nContent%-ID: <logo>\r\n", mail)
+    assert.matches("multipart/related", mail)
+  end)
+
+  it("repeats recipients, hides the hidden ones, keeps the order of headers", function()
+    local mail = dry { "--to", "bob@example.net", "--cc", "Cy <cy@example.net>", "--bcc", "dan@example.net",
+      "--reply-to", "help@example.com", "--header", "X-B: 1", "--header", "X-A:2", "--text", "x" }
+    assert.matches("\r\nTo: ann@example%.net, bob@example%.net\r\n", (mail:gsub("\r\n[ \t]+", " ")))
+    assert.matches("\r\nCc: Cy <cy@example%.net>\r\n", mail)
+    assert.matches("\r\nReply%-To: help@example%.com\r\n", mail)
+    assert.matches("\r\nX%-B: 1\r\nX%-A: 2\r\n", mail)
+    assert.is_nil(mail:find("dan@", 1, true))
+  end)
+
+  it("takes the sender from the settings, and needs neither password nor server", function()
+    local env = { DIRECTMAIL_SENDER = "env@mail.example.com" }
+    local code, out = command.run { "send", "--to", "ann@example.net", "--text", "x", "--dry-run", env = env }
+    assert.equal(0, code)
+    assert.matches("\r\nFrom: env@mail%.example%.com\r\n", "\r\n" .. out)
+    code, out = command.run { "send", "--sender", "opt@mail.example.com", "--to", "ann@example.net", "--text", "x", "--dry-run", env = env }
+    assert.equal(0, code)
+    assert.matches("\r\nFrom: opt@mail%.example%.com\r\n", "\r\n" .. out)
+  end)
+
+  it("shows what --redirect makes of the message", function()
+    local mail = dry { "--redirect", "me@example.org", "--text", "x" }
+    assert.matches("\r\nX%-Directmail%-Redirected%-To: ann@example%.net\r\n", mail)
+  end)
+
+  it("does not take a lost answer for success", function()
+    local code, _, err = send { "--text", "x", "--dry-run", stdout = "/dev/full" }
+    assert.equal(5, code)
+    assert.matches("^directmail: the answer could not be written", err)
+  end)
+end)
+
+describe("directmail send refuses", function()
+  -- the words added to FIXED -> the code, and a piece of the cause
+  local wrong = {
+    { "OPTION", "unknown option %-%-too", "--too", "x" },
+    { "OPTION", "unexpected argument \"bob@example.net\"", "bob@example.net" },
+    { "OPTION", "%-%-subject may be given only once", "--subject", "again" },
+    { "OPTION", "%-%-tag requires an argument", "--tag" },
+    { "OPTION", "%-%-timeout: \"soon\" is not a number", "--timeout", "soon" },
+    { "OPTION", "%-%-timeout: \"0\" is not a number", "--timeout", "0" },
+    { "OPTION", "%-%-size%-limit: \"1.5\" is not a whole number", "--size-limit", "1.5" },
+    { "OPTION", "%-%-auth must be one of", "--auth", "on" },
+    { "OPTION", "%-%-track knows no \"click\" %(did you mean clicks%?%)", "--track", "opens,click" },
+    { "OPTION", "%-%-inline needs %-%-html", "--text", "x", "--inline", "a=b" },
+    { "OPTION", "%-%-inline logo.png: the name for cid: is missing", "--html", "x", "--inline", "logo.png" },
+    { "OPTION", "%-%-header \"X%-A\" has no colon", "--header", "X-A" },
+    { "OPTION", "%-%-attach %-: what comes from stdin has no name", "--attach", "-" },
+    { "OPTION", "%-%-html: stdin was already read for %-%-text", "--text", "-", "--html", "-" },
+    { "OPTION", "%-%-password%-file and %-%-password%-command", "--password-file", "x", "--password-command", "y" },
+    { "FILE", "%-%-text: /nonexistent cannot be read: No such file", "--text", "@/nonexistent" },
+    { "FILE", "%-%-html: / cannot be read: Is a directory", "--html", "@/" },
+    { "FILE", "%-%-text: /dev/zero cannot be read: it has more than 67108864 octets", "--text", "@/dev/zero" },
+    { "FILE", "/nonexistent", "--text", "x", "--attach", "/nonexistent" },
+    { "CREDENTIALS", "%-%-password%-file gave no password: the first line is empty", "--password-file", "/dev/null" },
+    { "FILE", "%-%-password%-file: /dev/zero cannot be read", "--password-file", "/dev/zero" },
+    { "CREDENTIALS", "%-%-password%-command gave no password: it ended with status 3", "--password-command", "echo s3cret; exit 3" },
+    { "ADDRESS", "no%-domain", "--to", "no-domain" },
+    { "HEADER", "X%-A: ", "--header", "X-A: a\r\nBcc: eve@example.com" },
+    { "HEADER", "the header Subject is made from the field subject", "--header", "Subject: twice" },
+  }
+  for _, case in ipairs(wrong) do
+    it(case[2]:gsub("%%", ""), function()
+      local words = table.move(case, 3, #case, 1, {})
+      words[#words + 1] = "--json"
+      -- "--tag" alone must stay the last word
+      if case[3] == "--tag" then words = { "--json", "--tag" } end
+      local code, out, err = send(words)
+      assert.equal(2, code)
+      assert.equal("", err)
+      assert.matches('^{"ok":false,"outcome":"not_sent","code":"' .. case[1] .. '"', out)
+      local answer = cjson.decode(out)
+      assert.is_false(answer.retry)
+      assert.is_truthy(answer.remedy)
+      assert.matches(case[2], answer.cause)
+      assert.not_matches("s3cret", out)
+    end)
+  end
+
+  it("in words on stderr, without --json", function()
+    local code, out, err = send { "--text", "@/nonexistent" }
+    assert.equal(2, code)
+    assert.equal("", out)
+    assert.matches("^directmail: not sent: [^\n]+\n  cause    %-%-text: /nonexistent cannot be read: [^\n]+\n  remedy   ", err)
+  end)
+
+  it("a password as an option's value, whatever its name", function()
+    for _, name in ipairs { "--smtp-password", "--password", "--access-key-secret", "--security-token" } do
+      local code, _, err = send { name .. "=s3cret" }
+      assert.equal(2, code)
+      assert.matches("unknown option", err)
+      assert.not_matches("s3cret", err)
+    end
+  end)
+end)
+
+describe("directmail send", function()
+  it("has an option for each setting that holds no secret", function()
+    local elsewhere = { route = true, pipeline = true, timeouts = true, transport = true, transcript = true, verbose = true, rate = true }
+    local secret = { smtp_password = true, access_key_secret = true, security_token = true }
+    local _, help = command.run { "send", "--help" }
+    for _, name in ipairs(require "directmail.settings".NAMES) do
+      if not elsewhere[name] then
+        local option = "--" .. name:gsub("_", "-")
+        assert.equal(not secret[name], help:find("\n   " .. option:gsub("%-", "%%-") .. "%f[%s]") ~= nil, option)
+      end
+    end
+  end)
+
+  it("ends with 3 when nobody answers, and says so in JSON and in words", function()
+    local code, out = send { "--text", "x", "--json" }
+    assert.equal(3, code)
+    local answer = cjson.decode(out)
+    assert.equal("not_sent", answer.outcome)
+    assert.equal("CONNECT", answer.code)
+    assert.equal("connect", answer.where.step)
+    local err
+    code, out, err = send { "--text", "x" }
+    assert.equal(3, code)
+    assert.equal("", out)
+    assert.matches("^directmail: not sent: ", err)
+  end)
+
+  it("takes the password from a file, stdin or a command, first line only", function()
+    command.write(folder .. "/password", "s3cret\r\nsecond line\n")
+    -- with a password and no TLS in sight it is the sandbox's own user that proves the login
+    local sh = [[directmail=$0; export P="$DIRECTMAIL_SMTP_PASSWORD"; unset DIRECTMAIL_SMTP_PASSWORD; printf '%s\nx\n' "$P" >"$1"
+      set -- "$1" send --via smtp --to ann@example.net --subject s --text t
+      file=$1; shift
+      "$directmail" "$@" --password-file "$file" >/dev/null || exit 21
+      "$directmail" "$@" --password-file - <"$file" >/dev/null || exit 22
+      "$directmail" "$@" --password-command 'printf "%s\nx\n" "$P"' >/dev/null || exit 23
+      "$directmail" "$@" --password-command 'echo wrong' 2>/dev/null && exit 24
+      exit 0]]
+    local code, _, err = command.run { "sandbox", "--", "sh", "-c", sh, command.exe, folder .. "/password2" }
+    assert.equal(0, code, err)
+  end)
+
+  it("prints the outcome, the numbers to look up and the size; with --json the receipt", function()
+    local sh = [["$0" send --via smtp --to ann@example.net --subject s --text t
+      "$0" send --via smtp --to ann@example.net --subject s --text t --json]]
+    local code, out, err = command.run { "sandbox", "--json", "--", "sh", "-c", sh, command.exe }
+    assert.equal(0, code, err)
+    assert.matches("sent by SMTP, [%w%-]+, %d+%.%d%d s\nid %d+   message%-id <[^>]+>   %d+ B\n", out)
+    local receipt = cjson.decode((out:match '\n({"ok":true,"outcome":"sent",[^\n]+})\n$'))
+    assert.equal("smtp", receipt.via)
+    assert.same({ "ann@example.net" }, receipt.accepted)
+    assert.matches('"refused":%[%]', out)
+  end)
+
+  it("ends with 1 when one recipient of several is refused, and names it", function()
+    local sh = [["$0" send --via smtp --to ann@example.net --to invalid@sandbox.example --subject s --text t]]
+    local code, out = command.run { "sandbox", "--", "sh", "-c", sh, command.exe }
+    assert.equal(1, code)
+    assert.matches("sent by SMTP", out)
+    assert.matches("\nrefused  invalid@sandbox%.example: [^\n]*559", out)
+  end)
+
+  it("shows the dialogue on stderr with -v, and never the password", function()
+    local sh = [["$0" send --via smtp --to ann@example.net --subject s --text t -v 2>"$1" || exit 22
+      grep -qF "$DIRECTMAIL_SMTP_PASSWORD" "$1" && exit 20
+      grep -q EHLO "$1" || exit 21]]
+    local code = command.run { "sandbox", "--", "sh", "-c", sh, command.exe, folder .. "/transcript" }
+    assert.equal(0, code)
+  end)
+end)
