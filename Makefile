@@ -1,0 +1,209 @@
+# directmail: build, try, test, install.  `make help` lists the targets.
+
+# Settings: LUA is an interpreter's command (lua5.4 lua5.3 lua5.2 lua5.1 luajit);
+# LUAS lists those to build the module for; B is where everything built goes.
+LUA    ?= lua5.4
+LUAS   ?= $(LUA)
+B      ?= build
+ifeq ($(origin CC),default)
+CC     := gcc
+endif
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+# make SANITIZE=1 B=build/asan: the same things under ASan and UBSan
+SANITIZE ?=
+# make V=1 shows whole commands
+V      ?=
+
+# -- nothing to change below --------------------------------------------------
+override LUA := $(notdir $(LUA))
+Q   = $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)")
+override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -fno-strict-aliasing \
+                   -Wall -Wextra -Wconversion -Wshadow -Iinclude -Isrc/core
+ifneq ($(SANITIZE),)
+override CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SANFLAGS := -fsanitize=address,undefined
+endif
+
+# The 5.1 ABI is one: luajit and nginx load the module built for lua5.1.
+abi  = $(patsubst luajit,lua5.1,$(1))
+ABIS = $(sort $(foreach l,$(LUAS) lua5.4,$(call abi,$(l))))
+
+CORE     := $(patsubst src/core/%.c,$(B)/core/%.o,$(wildcard src/core/*.c))
+LUA_SRC  := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
+BIND_CORE := $(wildcard src/lua/core/*.c)
+BIND_NET  := $(wildcard src/lua/net/*.c) $(wildcard src/net/*.c)
+MODULES   := $(foreach l,$(LUAS),$(B)/$(l)/directmail/core.so $(B)/$(l)/directmail/net.so)
+
+all: $(B)/directmail $(MODULES)   ## build the command and the module for $(LUA) (LUAS="lua5.1 luajit": more)
+
+$(B)/core/%.o: src/core/%.c
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/libdirectmail_core.a: $(CORE)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# LuaRocks says where the headers are; else pkg-config knows them by the interpreter's name.
+lua_include = $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(shell pkg-config --cflags $(1)))
+
+# One set of rules per Lua ABI: $(1) is lua5.1 ... lua5.4, also its name for pkg-config.
+define module
+$(B)/$(1)/obj/%.o: src/%.c
+	@mkdir -p $$(@D)
+	$$(call say,cc $$< for $(1))
+	$$(Q)$$(CC) $$(CFLAGS) -Isrc/lua -Isrc/net $$(call lua_include,$(1)) -MMD -MP -c $$< -o $$@
+
+$(B)/$(1)/directmail/core.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_CORE)) $(B)/libdirectmail_core.a
+	@mkdir -p $$(@D)
+	$$(call say,link $$@)
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--exclude-libs,ALL $(B)/libdirectmail_core.a -lidn2 -lcrypto
+
+$(B)/$(1)/directmail/net.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_NET))
+	@mkdir -p $$(@D)
+	$$(call say,link $$@)
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) -lssl -lcrypto -ldl
+endef
+$(foreach a,$(ABIS),$(eval $(call module,$(a))))
+
+# luajit takes the module of the 5.1 ABI, through a link
+$(B)/luajit/directmail/core.so $(B)/luajit/directmail/net.so &: $(B)/lua5.1/directmail/core.so $(B)/lua5.1/directmail/net.so
+	@ln -sfn lua5.1 $(B)/luajit
+
+# What no file's date tells: where the command will be installed, and which files it carries.
+$(B)/settings: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PREFIX) $(LUA_SRC)' | cmp -s - $@ || echo '$(PREFIX) $(LUA_SRC)' >$@
+
+# The command carries lua/ as source text, so it is one file plus the modules beside it.
+$(B)/embed.inc: src/cli/embed.lua $(LUA_SRC) $(B)/settings
+	@mkdir -p $(@D)
+	$(Q)lua5.4 src/cli/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
+
+$(B)/cli/main.o: src/cli/main.c $(B)/embed.inc
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) -I$(B) $(shell pkg-config --cflags lua5.4) -DDM_LIBDIR='"$(PREFIX)/lib/lua/5.4"' -MMD -MP -c $< -o $@
+
+$(B)/directmail: $(B)/cli/main.o $(B)/lua5.4/directmail/core.so $(B)/lua5.4/directmail/net.so
+	$(call say,link $@)
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(B)/cli/main.o $(shell pkg-config --libs lua5.4)
+
+objects: $(CORE) $(B)/cli/main.o $(foreach a,$(ABIS),$(patsubst src/%.c,$(B)/$(a)/obj/%.o,$(BIND_CORE) $(BIND_NET)))
+
+module: $(MODULES)
+
+# -- installing ---------------------------------------------------------------
+# LIBDIR and LUADIR come from LuaRocks, which installs one module and no command.
+version = $(patsubst lua%,%,$(call abi,$(1)))
+libdir  = $(DESTDIR)$(or $(LIBDIR),$(PREFIX)/lib/lua/$(call version,$(1)))
+luadir  = $(DESTDIR)$(or $(LUADIR),$(PREFIX)/share/lua/$(call version,$(1)))
+define install
+	install -d '$(call libdir,$(1))/directmail'
+	install -m 755 $(B)/$(1)/directmail/*.so '$(call libdir,$(1))/directmail'
+	cd lua && for f in $(patsubst lua/%,%,$(filter-out lua/directmail/command/%,$(LUA_SRC))); do \
+	    install -D -m 644 $$f '$(call luadir,$(1))'/$$f || exit 1; done
+
+endef
+
+install-module: module
+	$(foreach l,$(LUAS),$(call install,$(l)))
+install: all install-module     ## install under PREFIX=/usr/local (DESTDIR= for packages)
+	install -D -m 755 $(B)/directmail '$(DESTDIR)$(PREFIX)/bin/directmail'
+
+tables:                         ## write the generated tables again from src/data/
+	lua5.4 src/data/generate.lua
+
+# -- packages, by Debian's names ----------------------------------------------
+PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev liblua5.2-dev liblua5.1-0-dev \
+             libssl-dev libidn2-dev libcurl4-openssl-dev
+PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
+PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 \
+             postfix dovecot-core
+
+# dpkg-query first: when nothing is missing, neither root nor a network is needed.
+define packages
+@if ! command -v dpkg-query >/dev/null; then echo "This is no Debian; install what stands for: $(1)"; exit 0; fi; \
+missing=$$(for p in $(1); do \
+    [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || printf ' %s' $$p; done); \
+if [ -z "$$missing" ]; then exit 0; fi; \
+if [ "$$(id -u)" = 0 ]; then \
+    apt-get update; DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
+else \
+    echo "These Debian packages are missing; run this line, then make again:"; \
+    echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends$$missing"; \
+    exit 1; \
+fi
+endef
+
+deps:                           ## install what building and running need (Debian packages)
+	$(call packages,$(PKG_BUILD) $(PKG_RUN))
+
+deps-test:                      ## the same, and what the tests need
+	$(call packages,$(PKG_BUILD) $(PKG_RUN) $(PKG_TEST))
+
+# -- tests --------------------------------------------------------------------
+# Each tests/core/NAME_test.c is a program of its own; one that includes alloc.h
+# makes single allocations fail.
+$(B)/tests/%: tests/core/%.c $(B)/libdirectmail_core.a
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) -Itests/core -MMD -MP $< -o $@ \
+	    $(if $(shell grep -l '"alloc.h"' $<),-Wl$(comma)--wrap=malloc$(comma)--wrap=realloc$(comma)--wrap=calloc) \
+	    $(LDFLAGS) $(B)/libdirectmail_core.a -lcmocka -lidn2 -lcrypto
+comma := ,
+
+tests: $(patsubst tests/core/%.c,$(B)/tests/%,$(wildcard tests/core/*_test.c))
+
+$(B)/nodlclose.so: tests/support/nodlclose.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -fPIC -o $@ $<
+
+check: deps-test                ## build with and without sanitizers, run all tests
+	@MAKE='$(MAKE)' lua5.4 tests/run $(ONLY)
+
+# make fuzz [FUZZ=NAME...] [SECONDS=600]; finds stay in build/fuzz, seeds in tests/fuzz/corpus/NAME
+SECONDS   ?= 60
+FUZZ      ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_CC    = clang -std=c11 -D_GNU_SOURCE -g -O1 -Iinclude -Isrc/core -fno-sanitize-recover=undefined -MMD -MP
+FUZZ_CORE := $(patsubst src/core/%.c,$(B)/fuzz/core/%.o,$(wildcard src/core/*.c))
+
+$(B)/fuzz/core/%.o: src/core/%.c
+	@mkdir -p $(@D)
+	$(call say,clang $<)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c $< -o $@
+
+$(B)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_CORE)
+	@mkdir -p $(@D)
+	$(call say,clang $<)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $< $(FUZZ_CORE) -o $@ -lidn2 -lcrypto
+
+fuzz-targets: $(FUZZ:%=$(B)/fuzz/%)
+
+fuzz: fuzz-targets              ## fuzz the parsers, SECONDS=60 each, FUZZ=NAME for one
+	@for name in $(FUZZ); do \
+	    mkdir -p $(B)/fuzz/corpus/$$name; seeds=; \
+	    if [ -d tests/fuzz/corpus/$$name ]; then seeds=tests/fuzz/corpus/$$name; fi; \
+	    echo "fuzz $$name for $(SECONDS) s"; \
+	    $(B)/fuzz/$$name -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=$(B)/fuzz/$$name- $(B)/fuzz/corpus/$$name $$seeds || exit 1; \
+	done
+
+# -- the first mail -----------------------------------------------------------
+demo: deps                      ## install what is missing, build, send a mail to the sandbox
+	@$(MAKE) --no-print-directory all
+	@rm -rf $(B)/demo
+	@$(B)/directmail sandbox --dir $(B)/demo -- $(B)/directmail examples/welcome.lua
+	@echo; echo "Nothing left this machine. The mail as it arrived, and what the server noted about it:"; ls -1 $(B)/demo/mail/*
+
+clean:                          ## remove everything built
+	rm -rf build
+
+help:                           ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: all objects module install install-module tables deps deps-test tests check fuzz-targets fuzz demo clean help FORCE
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
