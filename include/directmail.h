@@ -447,6 +447,62 @@ typedef struct dm_ready {                   /* what to send; views that live unt
 ** of dm_sign(); fields are "query.X", "form.X", "action", "api_version", "utc", "nonce" ... */
 dm_code dm_sign_call(dm_signer *s, const dm_call *in, const dm_key *key, dm_ready *out, dm_error *err);
 
+/* ---- HTTP heads ---------------------------------------------------------
+** HTTP/1.x, RFC 9112 and 9110, both halves. Strict wherever leniency lets two readers of
+** the same octets disagree about where a message ends: that is how requests are smuggled.
+*/
+enum {
+    DM_HEAD_OCTETS = 65536,     /* a head without end must not eat our memory */
+    DM_HEAD_FIELDS = 100,
+    DM_CHUNK_DIGITS = 15,       /* of a chunk's size, leading zeros too: it fits 60 bits */
+    DM_CHUNK_EXTRA = 16384      /* octets of extensions and trailers in one body: nobody here reads them */
+};
+
+typedef enum dm_head_kind { DM_HEAD_REQUEST, DM_HEAD_RESPONSE } dm_head_kind;
+
+typedef struct dm_head {
+    dm_head_kind kind;
+    dm_view method, target;     /* of a request; the target is visible ASCII, not looked into */
+    int status;                 /* of a response, 100 to 599 */
+    dm_view reason;             /* may be empty */
+    int minor;                  /* of HTTP/1.minor; more than 1 means what 1 means */
+    const dm_pair *fields;      /* the caller's array; blanks around a value are cut off */
+    size_t field_count;
+    int answer;                 /* after -1: 400, 431 or 505, what a server answers */
+    const char *why;            /* after -1: what is wrong, a phrase; else NULL */
+} dm_head;
+
+/* Take one head off the front of 'in': the start line, the fields and the empty line. Returns
+** the octets it used (> 0), 0 when more are needed, -1 when no more octets can help. Nothing is
+** copied: 'out' points into 'in' and 'fields'. One empty line before a request is passed over. */
+long dm_head_parse(dm_view in, dm_head_kind kind, dm_pair fields[DM_HEAD_FIELDS], dm_head *out);
+
+typedef enum dm_body_kind { DM_BODY_NONE, DM_BODY_LENGTH, DM_BODY_CHUNKED, DM_BODY_CLOSE } dm_body_kind;
+const char *dm_body_name(dm_body_kind kind);        /* "none", "length", "chunked", "close" */
+
+typedef struct dm_body {
+    dm_body_kind kind;
+    uint64_t length;            /* of DM_BODY_LENGTH, below 2^63 */
+    int answer;                 /* after DM_E_PROTOCOL: 400 or 501 */
+    const char *why;
+} dm_body;
+
+/* How the body behind a head is framed (RFC 9112 section 6.3). 'method' is that of the request which a
+** response answers. DM_E_PROTOCOL: the head leaves it open (two framings, two lengths, an unknown coding). */
+dm_code dm_head_body(const dm_head *head, dm_view method, dm_body *out);
+
+typedef struct dm_chunk {       /* a chunked body, RFC 9112 section 7.1; {0} to begin */
+    int state;
+    int digits;
+    uint64_t left;
+    size_t extra;
+} dm_chunk;
+
+/* Take framing and at most one run of the body off the front of 'in': *data points into it and may be
+** empty. Returns the octets used, 0 only when 'in' is empty or the body is done, -1 when it is broken. */
+long dm_chunk_take(dm_chunk *c, dm_view in, dm_view *data);
+bool dm_chunk_done(const dm_chunk *c);              /* the last chunk and its trailers are through */
+
 /* ---- regions ------------------------------------------------------------*/
 
 enum { DM_ROUTE_REASONS = 8, DM_ROUTE_PORTS = 3, DM_REGIONS = 8 };

@@ -25,13 +25,11 @@ end
 -- @tparam table fields as for `mail:send`
 -- @return an object with `size()`, `bytes()`, `write(fn)`, or nil and an error
 function M.message(fields)
-  local message = require "directmail.message"
-  local values, e = require "directmail.settings".read({}, host, 2)
-  if not values then return nil, e end
-  local built
-  built, e = message.build(fields, values, host, 2)
-  if not built then return nil, e end
-  return message.handle(built)
+  local mail, e = require "directmail.mail".new({}, host, 2)
+  if not mail then return nil, e end
+  local message
+  message, e = mail:message(fields, 3)
+  return message, e
 end
 
 --- Which region, host and port to use, and why.

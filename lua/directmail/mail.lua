@@ -1,6 +1,5 @@
 --- The mail object: settings read once, messages sent by the method that can carry them.
 -- @module directmail.mail
-local err = require "directmail.err"
 local message = require "directmail.message"
 local settings = require "directmail.settings"
 
@@ -29,26 +28,48 @@ end
 -- @tparam table fields see `directmail.message`
 -- @treturn table receipt, or nil, err (design, section 4)
 function mail:send(fields)
-  local built, e = message.build(fields, self.settings, self.host, 2)
-  if not built then return nil, e end
-  local via = fields.via or self.settings.via or "auto"
-  if via == "api" then
-    return nil, err.new {
-      code = "OPTION", detail = "via", cause = "this version sends by SMTP only", remedy = "leave via away",
-      outcome = "not_sent", retry = false, blame = "client-bug",
-    }
-  end
+  local draft, e = message.draft(fields, self.settings, self.host, 2)
+  if not draft then return nil, e end
+  local method, reason = require "directmail.method".choose(self, draft)
+  if not method then return nil, reason end
   local receipt
-  receipt, e = require "directmail.smtp".send(self, built, fields)
-  built.core:close()
+  if method.via == "api" then
+    receipt, e = require "directmail.single".send(self, draft, method.credentials)
+  else
+    local built
+    built, e = message.lay_out(draft, self.settings, self.host)
+    if not built then return nil, e end
+    receipt, e = require "directmail.smtp".send(self, built, fields)
+    built.core:close()
+  end
+  if receipt then receipt.reason = method.reason end
   return receipt, e
 end
 
---- Build a message without sending it.
+--- What `send` would bring to the service, without network and credentials.
 -- @tparam table fields as for `send`
+-- @treturn table `{ via="smtp", message= }` (as of `message`) or `{ via="api", params= }`, the form fields before signing; or nil, err
+function mail:preview(fields)
+  local draft, e = message.draft(fields, self.settings, self.host, 2)
+  if not draft then return nil, e end
+  local method
+  method, e = require "directmail.method".choose(self, draft, true)
+  if not method then return nil, e end
+  if method.via == "api" then return { via = "api", params = require "directmail.single".params(draft) } end
+  local built
+  built, e = message.lay_out(draft, self.settings, self.host)
+  return built and { via = "smtp", message = message.handle(built) }, e
+end
+
+--- Build a message without sending it: the bytes that SMTP would carry.
+-- @tparam table fields as for `send`
+-- @tparam[opt=2] number level where misuse is raised
 -- @return an object with `size()`, `bytes()`, `write(fn)`; or nil, err
-function mail:message(fields)
-  local built, e = message.build(fields, self.settings, self.host, 2)
+function mail:message(fields, level)
+  local draft, e = message.draft(fields, self.settings, self.host, level or 2)
+  if not draft then return nil, e end
+  local built
+  built, e = message.lay_out(draft, self.settings, self.host)
   if not built then return nil, e end
   return message.handle(built)
 end

@@ -36,6 +36,9 @@ local GENERATED = {
   ["return-path"] = "from (the server writes Return-Path)", ["received"] = "no field (servers write it)",
 }
 
+--- The value of List-Unsubscribe-Post (RFC 8058, 3.1).
+M.ONE_CLICK = "List-Unsubscribe=One-Click"
+
 local PRIORITIES = { high = { "1 (Highest)", "high" }, normal = { "3 (Normal)", "normal" }, low = { "5 (Lowest)", "low" } }
 
 -- A fault of the program that calls, to be raised at its line.
@@ -113,8 +116,8 @@ local function date_text(fields, host)
   return given
 end
 
--- base64 of compact JSON with its keys in a fixed order, as the service wants it.
-local function settings_header(pairs_in_order)
+-- Compact JSON with its keys in a fixed order; the service wants its base64.
+local function json_object(pairs_in_order)
   local out = {}
   for i = 1, #pairs_in_order, 2 do out[#out + 1] = ('"%s":%s'):format(pairs_in_order[i], pairs_in_order[i + 1]) end
   return "{" .. table.concat(out, ",") .. "}"
@@ -133,10 +136,9 @@ local function trace_header(fields)
   track = track or {}
   local wrong = option.unknown(track, TRACK, "track")
   if wrong then return misuse("%s", wrong) end
-  local json = settings_header {
+  return json_object {
     "TagName", '"' .. tag .. '"', "OpenTrace", track.opens and '"1"' or '"0"', "LinkTrace", track.clicks and '"1"' or '"0"',
   }
-  return core.base64(json)
 end
 
 local LINK_TYPES = { default = true, disabled = true, ["zh-cn"] = true, ["en-us"] = true }
@@ -144,7 +146,7 @@ local FILTER_LEVELS = { default = true, disabled = true, mailfrom = true, mailfr
 
 -- `unsubscribe`: "default" or "disabled" (the service's own link), or our link: an https URL
 -- (one click, RFC 8058), a mailto one, or a list of them. Our link switches the service's off.
-local function unsubscribe_headers(fields)
+local function unsubscribe(fields)
   local given = fields.unsubscribe
   local link, filter, urls
   if type(given) == "string" and LINK_TYPES[given] then
@@ -187,12 +189,12 @@ local function unsubscribe_headers(fields)
       local inner = {}
       if link then inner[#inner + 1] = "LinkType"; inner[#inner + 1] = '"' .. link .. '"' end
       if filter then inner[#inner + 1] = "FilterLevel"; inner[#inner + 1] = '"' .. filter .. '"' end
-      out[#out + 1] = "Unsubscribe"; out[#out + 1] = settings_header(inner)
+      out[#out + 1] = "Unsubscribe"; out[#out + 1] = json_object(inner)
     end
-    if pool then out[#out + 1] = "OutboundIp"; out[#out + 1] = settings_header { "IpPoolId", '"' .. pool .. '"' } end
-    settings = core.base64(settings_header(out))
+    if pool then out[#out + 1] = "OutboundIp"; out[#out + 1] = json_object { "IpPoolId", '"' .. pool .. '"' } end
+    settings = json_object(out)
   end
-  return { settings = settings, list = list, one_click = one_click }
+  return { link = link, filter = filter, settings = settings, list = list, one_click = one_click }
 end
 
 -- The caller's own headers, as a list that keeps its order; a table by name is sorted.
@@ -225,10 +227,6 @@ local function placeholder(fields)
         "replace every placeholder before sending; allow_placeholders = true to send it as it stands")
     end
   end
-end
-
-local function text_field(out, name, value, kind)
-  if value ~= nil then out[#out + 1] = { name, kind or "text", value } end
 end
 
 -- Core errors speak of header names and parts; the remedy is the same for all.
@@ -282,77 +280,111 @@ local function envelope(fields, settings)
   return box
 end
 
-local function assemble(fields, settings, host)
+-- Everything checked and decided, nothing laid out: what any method needs.
+local function check(fields, settings, host)
   local box, e = envelope(fields, settings)
   if not box then return nil, e end
   local _, left = placeholder(fields)
   if left then return nil, left end
-  local from = box.from[1]
-  local domain = from.address:match "@([^@]*)$"
-  local message_id, date, trace, unsubscribe, headers, priority
-  message_id, e = message_ids(fields, "message_id")
+  local d = { fields = fields, box = box, from = box.from[1], to = box.envelope }
+  d.message_id, e = message_ids(fields, "message_id")
   if e then return nil, e end
-  message_id = message_id or ("<%s@%s>"):format(hex(host.random(16)), domain)
-  date, e = date_text(fields, host)
-  if not date then return nil, e end
-  trace, e = trace_header(fields)
+  d.message_id = d.message_id or ("<%s@%s>"):format(hex(host.random(16)), d.from.address:match "@([^@]*)$")
+  d.date, e = date_text(fields, host)
+  if not d.date then return nil, e end
+  d.trace, e = trace_header(fields)
   if e then return nil, e end
-  unsubscribe, e = unsubscribe_headers(fields)
-  if not unsubscribe then return nil, e end
-  headers, e = own_headers(fields)
-  if not headers then return nil, e end
+  d.unsubscribe, e = unsubscribe(fields)
+  if not d.unsubscribe then return nil, e end
+  d.headers, e = own_headers(fields)
+  if not d.headers then return nil, e end
   if fields.priority ~= nil then
-    priority = PRIORITIES[fields.priority]
-    if not priority then return refuse("OPTION", "priority", "priority is not known", "use high, normal or low") end
+    d.priority = PRIORITIES[fields.priority]
+    if not d.priority then return refuse("OPTION", "priority", "priority is not known", "use high, normal or low") end
   end
-
-  local out = {
-    { "From", "mailboxes", box.from },
-    #box.to > 0 and { "To", "mailboxes", box.to } or
-      (#box.cc == 0 and { "To", "tokens", "undisclosed-recipients:;" } or nil),
-  }
-  if #box.cc > 0 then out[#out + 1] = { "Cc", "mailboxes", box.cc } end
-  if #box.reply_to > 0 then out[#out + 1] = { "Reply-To", "mailboxes", box.reply_to } end
-  text_field(out, "Subject", fields.subject or "")
-  text_field(out, "Date", date, "tokens")
-  text_field(out, "Message-ID", message_id, "tokens")
-  for _, pair in ipairs { { "in_reply_to", "In-Reply-To" }, { "references", "References" } } do
-    local ids
-    ids, e = message_ids(fields, pair[1])
+  for _, name in ipairs { "in_reply_to", "references" } do
+    d[name], e = message_ids(fields, name)
     if e then return nil, e end
-    text_field(out, pair[2], ids, "tokens")
   end
-  if priority then
-    text_field(out, "X-Priority", priority[1])
-    text_field(out, "Importance", priority[2])
+  d.parts = {}
+  local given = fields.attachments
+  if type(given) == "string" then given = { given } end
+  for i = 1, given and #given or 0 do
+    d.parts[i], e = require "directmail.attachment".part(given[i], i)
+    if not d.parts[i] then return nil, e end
   end
-  text_field(out, "List-Unsubscribe", unsubscribe.list, "tokens")
-  if unsubscribe.one_click then text_field(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click") end
-  text_field(out, "X-AliDM-Trace", trace, "exact")
-  text_field(out, "X-AliDM-Settings", unsubscribe.settings, "exact")
-  text_field(out, "X-Directmail-Redirected-To", box.redirected)
-  for i = 1, #headers do text_field(out, headers[i][1], headers[i][2]) end
+  return d
+end
 
-  local parts, given = {}, fields.attachments
-  if given ~= nil then
-    if type(given) == "string" then given = { given } end
-    local attachment = require "directmail.attachment"
-    for i = 1, #given do
-      parts[i], e = attachment.part(given[i], i)
-      if not parts[i] then return nil, e end
-    end
+-- The header fields in the order in which they are written.
+local function header_fields(d)
+  local box, out = d.box, {}
+  local function add(name, kind, value)
+    if value ~= nil then out[#out + 1] = { name, kind, value } end
   end
+  local function list(name, boxes)
+    if #boxes > 0 then add(name, "mailboxes", boxes) end
+  end
+  list("From", box.from)
+  list("To", box.to)
+  if #box.to == 0 and #box.cc == 0 then add("To", "tokens", "undisclosed-recipients:;") end
+  list("Cc", box.cc)
+  list("Reply-To", box.reply_to)
+  add("Subject", "text", d.fields.subject or "")
+  add("Date", "tokens", d.date)
+  add("Message-ID", "tokens", d.message_id)
+  add("In-Reply-To", "tokens", d.in_reply_to)
+  add("References", "tokens", d.references)
+  if d.priority then
+    add("X-Priority", "text", d.priority[1])
+    add("Importance", "text", d.priority[2])
+  end
+  add("List-Unsubscribe", "tokens", d.unsubscribe.list)
+  if d.unsubscribe.one_click then add("List-Unsubscribe-Post", "text", M.ONE_CLICK) end
+  add("X-AliDM-Trace", "exact", d.trace and core.base64(d.trace))
+  add("X-AliDM-Settings", "exact", d.unsubscribe.settings and core.base64(d.unsubscribe.settings))
+  add("X-Directmail-Redirected-To", "text", box.redirected)
+  for i = 1, #d.headers do add(d.headers[i][1], "text", d.headers[i][2]) end
+  return out
+end
+
+--- Check a message and decide all that does not depend on how it travels.
+-- Misuse (an unknown field, a wrong type) raises; what a user typed wrong is returned.
+-- @tparam table fields the message, see `M.FIELDS`
+-- @tparam table settings `sender`, `redirect`, `only` are used
+-- @tparam table host
+-- @tparam number level where misuse is raised
+-- @treturn table a draft: `{ fields=, box={from=,to=,cc=,bcc=,reply_to=,redirected=}, from=mailbox, to={address…}, message_id=,
+--   date=, trace=JSON|nil, unsubscribe={…}, headers={ {name, value}… }, parts={…} … }`, or nil, err
+function M.draft(fields, settings, host, level)
+  local wrong = option.unknown(fields, M.FIELDS, "mail:send")
+  for name, value in pairs(wrong and {} or fields) do
+    if not TYPES[name][type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
+  end
+  if wrong then error(wrong, level + 1) end
+  local d, e = check(fields, settings, host)
+  if e and e.misuse then error(e.misuse, level + 1) end
+  return d, e
+end
+
+--- Lay a draft out as the message that SMTP carries.
+-- @tparam table d of `M.draft`
+-- @tparam table settings `size_limit` is used
+-- @tparam table host
+-- @treturn table `{ core=, mail_from=, to={address…}, message_id=, size= }`, or nil, err
+function M.lay_out(d, settings, host)
+  local fields = d.fields
   local calendar, method = fields.calendar, nil
   if type(calendar) == "table" then calendar, method = calendar.data, calendar.method end
   local text = fields.text
-  if not (text or fields.html or calendar) and #parts == 0 then text = "" end
-
+  if not (text or fields.html or calendar) and #d.parts == 0 then text = "" end
   local built, why = core.message {
-    mail_from = from.address, rcpt_to = box.envelope, fields = out, text = text, html = fields.html,
-    calendar = calendar, calendar_method = method, parts = parts, boundary = fields.boundary or "=_" .. hex(host.random(12)),
+    mail_from = d.from.address, rcpt_to = d.to, fields = header_fields(d), text = text, html = fields.html,
+    calendar = calendar, calendar_method = method, parts = d.parts, boundary = fields.boundary or "=_" .. hex(host.random(12)),
   }
   if not built then
-    return refuse(why.code, why.field, why.field and ("%s: %s"):format(why.field, why.detail) or why.detail, REMEDY[why.code] or "see docs/errors.md")
+    local cause = why.field and ("%s: %s"):format(why.field, why.detail) or why.detail
+    return refuse(why.code, why.field, cause, REMEDY[why.code] or "see docs/errors.md")
   end
   local size, limit = built:size(), fields.size_limit
   if limit == nil then limit = settings.size_limit end
@@ -362,25 +394,7 @@ local function assemble(fields, settings, host)
     return refuse("SIZE", "size", ("the message has %d octets, %d are allowed"):format(size, limit),
       "send less, or a link; for a server that takes more: size_limit (DIRECTMAIL_SIZE_LIMIT, 0 = none)")
   end
-  return { core = built, from = from, mail_from = from.address, to = box.envelope, message_id = message_id, size = size }
-end
-
---- Build a message.
--- Misuse (an unknown field, a wrong type) raises; what a user typed wrong is returned.
--- @tparam table fields the message, see `M.FIELDS`
--- @tparam table settings `sender`, `redirect`, `only`, `size_limit` are used
--- @tparam table host
--- @tparam number level where misuse is raised
--- @treturn table `{ core=, mail_from=, to={address…}, message_id=, size= }`, or nil, err
-function M.build(fields, settings, host, level)
-  local wrong = option.unknown(fields, M.FIELDS, "mail:send")
-  for name, value in pairs(wrong and {} or fields) do
-    if not TYPES[name][type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
-  end
-  if wrong then error(wrong, level + 1) end
-  local built, e = assemble(fields, settings, host)
-  if e and e.misuse then error(e.misuse, level + 1) end
-  return built, e
+  return { core = built, mail_from = d.from.address, to = d.to, message_id = d.message_id, size = size }
 end
 
 -- What `directmail.message` gives out.

@@ -5,6 +5,7 @@ local err = require "directmail.err"
 local failure = require "directmail.failure"
 local limits = require "directmail.data.limits"
 local mask = require "directmail.mask"
+local region = require "directmail.region"
 local session = require "directmail.session"
 
 local M = {}
@@ -30,47 +31,27 @@ local function from_url(url)
   return { host = host, port = number, tls = scheme == "smtps" and "implicit" or "starttls" }
 end
 
-local function region_of(settings)
-  if settings.region then
-    local ids = {}
-    for _, region in ipairs(core.regions()) do
-      if region.id == settings.region then return region end
-      ids[#ids + 1] = region.id
-    end
-    local near = require("directmail.option").nearest(settings.region, ids)
-    return refuse("OPTION", "region", ('Direct Mail has no region "%s"'):format(err.printable(settings.region)),
-      (near and ("did you mean %s? "):format(near) or "") .. "there are: " .. table.concat(ids, ", "))
-  end
-  if settings.route then
-    local route, e = require "directmail.route"(settings.route)
-    if not route then return nil, e end
-    for _, region in ipairs(core.regions()) do
-      if region.id == route.region then return region end
-    end
-  end
-end
-
 --- Which server, which port, which kind of TLS.
 -- @tparam table settings `smtp`, else `region` or `route`
 -- @treturn table {host=, port=, tls="implicit"|"starttls", region=id|nil, direct=bool}, or nil, err
 function M.endpoint(settings)
-  local region, e = region_of(settings)
+  local found, e = region.of(settings)
   if e then return nil, e end
   local at
   if settings.smtp then
     at, e = from_url(settings.smtp)
     if not at then return nil, e end
-  elseif region then
-    if not region.smtp then
-      return refuse("OPTION", "region", ("the region %s has no SMTP server any more"):format(region.id), "use another region, such as us-east-1")
+  elseif found then
+    if not found.smtp then
+      return refuse("OPTION", "region", ("the region %s has no SMTP server any more"):format(found.id), "use another region, such as us-east-1")
     end
-    at = { host = region.smtp, port = limits.port_implicit, tls = "implicit" }
+    at = { host = found.smtp, port = limits.port_implicit, tls = "implicit" }
   else
     return refuse("OPTION", "region", "no region is set", "give region (DIRECTMAIL_REGION), such as ap-southeast-1; directmail route helps to choose")
   end
   local id = core.region_of_host(at.host)
   at.direct = id ~= nil
-  at.region = id or (region and region.id)
+  at.region = id or (found and found.id)
   return at
 end
 

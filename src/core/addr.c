@@ -232,6 +232,7 @@ static bool addr_spec(parser *s, dm_mailbox *box) {
     if (!skip(s) || !local_part(s, box)) return false;
     box->local = s->out->n - start;
     if (!skip(s)) return false;
+    if (s->p == s->end || at(s, ',') || at(s, ';')) return fault(s, "has no \"@\"");
     if (!at(s, '@')) return fault(s, "has no \"@\" where one belongs: quote a local part with blanks or specials");
     s->p++;
     if (dm_buf_addc(s->out, '@') != DM_OK) return no_room(s);
@@ -266,7 +267,8 @@ static bool angle_addr(parser *s, dm_mailbox *box) {
     if (at(s, '>')) return fault(s, "has nothing between its angle brackets");
     if (at(s, '@') && !route(s)) return false;
     if (!addr_spec(s, box)) return false;
-    if (!at(s, '>')) return fault(s, s->p == s->end ? "has a \"<\" without its \">\"" : "has more than one address between its angle brackets");
+    if (s->p == s->end) return fault(s, "has a \"<\" without its \">\"");
+    if (!at(s, '>')) return fault(s, "has more than one address between its angle brackets");
     s->p++;
     return skip(s);
 }

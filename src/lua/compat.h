@@ -65,9 +65,10 @@ static inline void dm_setclass(lua_State *L, const char *name) {
 /* A strict integer: 5.1's luaL_checkinteger would cut 1.5 to 1. */
 static inline lua_Integer dm_checkinteger(lua_State *L, int i) {
     lua_Number n = luaL_checknumber(L, i);
-    lua_Integer whole = (lua_Integer)n;
-    if ((lua_Number)whole != n) luaL_argerror(L, i, "number has no integer representation");
-    return whole;
+    /* 2^53: what a double counts exactly; also keeps NaN and the infinities from the cast */
+    if (!(n >= -9007199254740992.0 && n <= 9007199254740992.0) || (lua_Number)(lua_Integer)n != n)
+        luaL_argerror(L, i, "number has no integer representation");
+    return (lua_Integer)n;
 }
 
 static inline dm_view dm_checkview(lua_State *L, int i) {

@@ -432,7 +432,7 @@ static void a_long_list_is_read_in_linear_time(void **state) {
 static void a_failed_allocation_is_reported(void **state) {
     (void)state;
     static const char *const texts[] = {"Ann <ann@x.example>", "\"a b\"@x.example", "=?UTF-8?Q?Zo=C3=AB?= =?iso-8859-1?Q?=E9?= <a@x.example>",
-                                        "a@b\xc3\xbc" "cher.example", "a@[192.0.2.1]", "A rather long name that makes the buffer grow twice <a@x.example>"};
+                                        ("a@b\xc3\xbc" "cher.example"), "a@[192.0.2.1]", "A rather long name that makes the buffer grow twice <a@x.example>"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         DM_EVERY_ALLOCATION_FAILS_ONCE {
             dm_buf b;

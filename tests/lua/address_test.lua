@@ -50,8 +50,7 @@ describe("address", function()
   end)
 
   it("an_error_names_the_address_that_is_at_fault", function()
-    assert.same({ nil, '"b" has no "@" where one belongs: quote a local part with blanks or specials' },
-      { core.addresses "a@x.example, b" })
+    assert.same({ nil, '"b" has no "@"' }, { core.addresses "a@x.example, b" })
   end)
 
   it("a_wrong_type_is_raised", function()

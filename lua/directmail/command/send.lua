@@ -132,9 +132,10 @@ local function message_of(args)
 end
 
 local function print_receipt(receipt)
-  local first = { receipt.region, ("%.2f s"):format(receipt.seconds) }
-  if not first[1] then table.remove(first, 1) end
-  print(("%s by %s, %s"):format(receipt.outcome, receipt.via == "api" and "API" or "SMTP", table.concat(first, ", ")))
+  local first = { ("%s by %s%s"):format(receipt.outcome, receipt.via == "api" and "API" or "SMTP",
+    receipt.reason and " (" .. receipt.reason .. ")" or ""), receipt.region, ("%.2f s"):format(receipt.seconds) }
+  if not receipt.region then first = { first[1], first[3] } end
+  print(table.concat(first, ", "))
   local second = {}
   local function add(form, value)
     if value then second[#second + 1] = form:format(value) end
@@ -164,10 +165,14 @@ function M.run(args)
   mail, e = require "directmail".new(options)
   if not mail then return nil, e end
   if args.dry_run then
-    local made, written
-    made, e = mail:message(message)
-    if not made then return nil, e end
-    written, e = made:write(function(chunk) io.stdout:write(chunk) end)
+    local preview, written
+    preview, e = mail:preview(message)
+    if not preview then return nil, e end
+    if preview.via == "api" then
+      print(require "cjson".encode(preview.params))
+      return exit.OK
+    end
+    written, e = preview.message:write(function(chunk) io.stdout:write(chunk) end)
     if not written then return nil, e end
     return exit.OK
   end

@@ -45,8 +45,6 @@ return {
     reason = "SingleSendMail takes at most 15 characters of sender name", source = "https://help.aliyun.com/zh/direct-mail/api-dm-2015-11-23-singlesendmail" },
   { id = "reply_alias", field = "reply_to", when = "over_name", limit = "api_reply_alias",
     reason = "the API takes at most 15 characters of reply name", source = "https://www.alibabacloud.com/help/en/direct-mail/api-dm-2015-11-23-errorcodes" },
-  { id = "to_name", field = "to", when = "name",
-    reason = "ToAddress takes bare addresses: the recipients' names would be lost", source = "https://help.aliyun.com/zh/direct-mail/api-dm-2015-11-23-singlesendmail" },
   { id = "track", field = "track", when = "one",
     reason = "ClickTrace turns opens and clicks on together: SingleSendMail cannot track one of them alone", source = "https://help.aliyun.com/zh/direct-mail/api-dm-2015-11-23-singlesendmail" },
 }

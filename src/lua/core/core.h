@@ -11,6 +11,7 @@ void dm_pusherror(lua_State *L, const dm_error *err);
     X(message)              \
     X(smtp)                 \
     X(encode)               \
+    X(head)                 \
     X(address)              \
     X(route)                \
     X(sign)
