@@ -163,7 +163,7 @@ $(B)/nodlclose.so: tests/support/nodlclose.c
 	$(Q)$(CC) -shared -fPIC -o $@ $<
 
 check: deps-test                ## build with and without sanitizers, run all tests
-	@MAKE='$(MAKE)' lua5.4 tests/run $(ONLY)
+	@lua5.4 tests/run $(ONLY)
 
 # make fuzz [FUZZ=NAME...] [SECONDS=600]; finds stay in build/fuzz, seeds in tests/fuzz/corpus/NAME
 SECONDS   ?= 60

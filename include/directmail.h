@@ -337,6 +337,8 @@ enum { DM_SMTP_MESSAGES = 4 };              /* pushed and not yet reported: one 
 /* DM_E_OPTION, DM_E_CREDENTIALS with err: a control character in the EHLO name, NUL in the password ... */
 dm_code dm_smtp_new(dm_smtp **out, const dm_smtp_options *options, dm_error *err);
 void dm_smtp_free(dm_smtp *s);
+/* Another EHLO name, before it was said: an address literal is known only when the connection is. */
+dm_code dm_smtp_hello(dm_smtp *s, dm_view name, dm_error *err);
 bool dm_smtp_push(dm_smtp *s, int64_t n, dm_message *m);    /* false: takes no more. 'm' lives until after its result */
 dm_want dm_smtp_next(dm_smtp *s, dm_view *data, int *reader, size_t *max);
 void dm_smtp_feed(dm_smtp *s, dm_view bytes);

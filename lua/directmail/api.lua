@@ -67,13 +67,14 @@ local function object_of(body)
   return ok and type(answer) == "table" and answer or nil
 end
 
-local function no_answer(failure, where, sends)
+local function no_answer(host, failure, where, sends)
   local unknown = failure.sent and sends
   return err.new {
     code = failure.code, detail = failure.detail, outcome = unknown and "unknown" or "not_sent", blame = "network", where = where,
     retry = not unknown and failure.code ~= "TLS" and failure.code ~= "PROTOCOL",
     cause = unknown and "the request left and no whole answer came: " .. failure.words or failure.words,
     remedy = unknown and 'look the recipient up in the console\'s sending records before you send again; on_unknown = "resend" allows a second copy'
+      or host.remedy and host.remedy(failure.code, failure.detail, failure.words)
       or failure.code == "TLS" and "for a private CA give ca (DIRECTMAIL_CA); check api (DIRECTMAIL_API) and this machine's clock"
       or failure.code == "DNS" and "check region and api (DIRECTMAIL_API), and this machine's DNS"
       or "check the network, proxy (DIRECTMAIL_PROXY) and api (DIRECTMAIL_API)",
@@ -139,7 +140,7 @@ function M.call(mail, operation, params, call)
     local where = { step = failure and failure.step or "api", peer = at.host, seconds = host.tick() - start }
     if not response then
       if mail.record then mail.record("*", failure.words) end
-      return nil, no_answer(failure, where, call.sends)
+      return nil, no_answer(host, failure, where, call.sends)
     end
     if mail.record then mail.record("<", ("%d %s"):format(response.status, response.body)) end
     local answer = object_of(response.body)

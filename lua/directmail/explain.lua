@@ -1,5 +1,6 @@
---- What a reply means: who is to blame, whether it passes by itself, what to do.
--- The rules are rows of src/data/smtp_errors.tsv, each with its source; the first that fits wins.
+--- What a refusal means: who is to blame, whether it passes by itself, what to do.
+-- For SMTP the rules are rows of src/data/smtp_errors.tsv, and the first that fits wins; for the API the codes are
+-- rows of src/data/api_errors.tsv. Each row has its source.
 -- @module directmail.explain
 local limits = require "directmail.data.limits"
 
@@ -155,6 +156,99 @@ function M.fields(reply, now)
   local rule = M.reply(reply)
   return { code = M.code(rule, reply.phase), cause = rule.cause, remedy = rule.remedy, blame = rule.blame,
     retry = rule.retry ~= "no", after = M.after(rule, now) }
+end
+
+-- ---- the API ------------------------------------------------------------------
+
+-- Whole codes by their lower-case form, and the beginnings, the longest first; made when the first answer is explained.
+local codes, beginnings
+
+local function read_codes()
+  codes, beginnings = {}, {}
+  for _, row in ipairs(require "directmail.data.api_errors") do
+    if row.prefix then beginnings[#beginnings + 1] = row else codes[row.code:lower()] = row end
+  end
+  table.sort(beginnings, function(a, b) return #a.prefix > #b.prefix end)
+end
+
+-- The row of a code, and whether the code itself stands there: `Forbidden.Other` is only like `Forbidden`.
+local function row_of(code)
+  if not codes then read_codes() end
+  code = code:sub(1, limits.explain_octets):lower()
+  if codes[code] then return codes[code], true end
+  if code:find("throttling", 1, true) then return codes.throttling, true end      -- the official SDKs decide so
+  for _, row in ipairs(beginnings) do
+    local more = #code - #row.prefix
+    -- Invalid<Name> stands for every code without a family of its own, so what is before a dot goes first
+    if not row.named and more >= 0 and code:sub(1, #row.prefix) == row.prefix then return row, false end
+  end
+  local family = code:match "^(.+)%."
+  while family do
+    if codes[family] then return codes[family], false end
+    family = family:match "^(.+)%."
+  end
+  for _, row in ipairs(beginnings) do
+    if row.named and #code > #row.prefix and code:sub(1, #row.prefix) == row.prefix then return row, false end
+  end
+end
+
+-- No row: the class of the status is all we know (RFC 9110, 15).
+local function by_status(status)
+  if status == 429 then return row_of "throttling" end
+  if status and status >= 400 and status < 500 then
+    return { code = "4xx", our = "REFUSED", cause = "the service refused the request", blame = "none", retry = "no", outcome = "refused",
+      remedy = "read the service's message; do not send the same again", source = "RFC 9110 15.5" }
+  elseif status and status >= 500 then
+    return { code = "5xx", our = "REFUSED", cause = "the service, or a server before it, has a fault", blame = "none", retry = "backoff",
+      outcome = "unknown", source = "RFC 9110 15.6",
+      remedy = "repeat what only reads, with growing pauses; after a send look the recipient up in the sending records first" }
+  end
+  return { code = "none", our = "PROTOCOL", cause = "this is no answer of the API", blame = "none", retry = "no", outcome = "unknown",
+    remedy = "check the API's address (DIRECTMAIL_API) and the proxy; after a send look the recipient up in the sending records first",
+    source = "RFC 9110 15" }
+end
+
+local function api_row(answer)
+  local status, row, whole = answer.status, nil, nil
+  if answer.code then row, whole = row_of(answer.code) end
+  -- a code that is only like a known one does not outweigh a status that says otherwise
+  if row and (whole or not status or (status ~= 429 and status < 500)) then return row end
+  return status and row_of(("HTTP %d"):format(status)) or by_status(status)
+end
+
+local function api_result(row)
+  return { id = row.code, cause = row.cause, remedy = row.remedy, blame = row.blame, retry = row.retry, permanent = row.retry == "no",
+    source = row.source, our = row.our, outcome = row.outcome, layer = row.layer, status = row.status }
+end
+
+--- Explain one answer of the API that is no success.
+-- @tparam table answer `code` (the answer's Code, as it came; nil: it had none), `status` (of HTTP; nil: not known)
+-- @treturn table `{ id=, cause=, remedy=, blame=, retry="no"|"backoff"|"later"|"next-day"|"once", permanent=, source=,
+--   our=our error code, outcome="refused"|"unknown" of a call that sends mail, layer=, status=as documented }`; `once`: after
+--   the correction that the remedy names (the clock, the nonce, the token); never nil: without a row the status speaks
+function M.api(answer) return api_result(api_row(answer)) end
+
+--- What a code of the API means, for `directmail explain`.
+-- @tparam string code in any case
+-- @treturn table|nil as of `api`; nil when nothing is known about it
+function M.api_code(code)
+  local row = row_of(code)
+  return row and api_result(row)
+end
+
+--- The fields of an error that an answer of the API calls for, ready for `err.new` beside `detail`, `reply`, `request_id` and `where`.
+-- A client makes the one repeat of `once` itself, so an error that is told has `retry = false` then; so has one whose
+-- outcome is unknown.
+-- @tparam table answer as of `api`, and `sending` = false for a call that may be repeated: its outcome is never unknown
+-- @tparam[opt] number now UTC, for `after`
+-- @treturn table `{ code=, cause=, remedy=, blame=, retry=, after=, outcome= }`
+function M.api_fields(answer, now)
+  local rule = M.api(answer)
+  local outcome = rule.outcome
+  if outcome == "unknown" and answer.sending == false then outcome = rule.our == "PROTOCOL" and "not_sent" or "refused" end
+  local retry = outcome == "refused" and not rule.permanent and rule.retry ~= "once"
+  return { code = rule.our, cause = rule.cause, remedy = rule.remedy, blame = rule.blame, retry = retry,
+    after = retry and M.after(rule, now) or nil, outcome = outcome }
 end
 
 return M

@@ -10,6 +10,10 @@ local M = {}
 -- A repeat cannot help: the same message meets the same wall.
 local FINAL = { TLS = true, AUTH = true, SIZE = true, CONTENT = true, FILE = true, OPTION = true, CREDENTIALS = true }
 
+-- Who has to act when it is no reply; else the network.
+local BLAME = { AUTH = "credentials", CREDENTIALS = "credentials", SIZE = "content", CONTENT = "content", FILE = "client-bug",
+  OPTION = "client-bug" }
+
 local TLS = {
   name = { "the server's certificate is for another name: %s", "check the host name in smtp (DIRECTMAIL_SMTP); the certificate must carry it" },
   expired = { "the server's certificate is outside its dates: %s", "check this machine's clock, then tell the server's operator" },
@@ -64,7 +68,8 @@ end
 --- The error of one message.
 -- @tparam string outcome "refused", "not_sent" or "unknown"
 -- @tparam table said what the engine reported: {step=, error=, code=, enhanced=, detail=, text=}
--- @tparam table context {host=, port=, tls=, peer=, seconds=, now=UTC seconds, direct=bool, hide=function}
+-- @tparam table context {host=, port=, tls=, peer=, seconds=, now=UTC seconds, direct=bool, hide=function,
+--   remedy=function|nil: `host.remedy`, which knows what helps in this home}
 -- @treturn err
 function M.new(outcome, said, context)
   local where = { step = said.step, peer = context.peer, seconds = context.seconds }
@@ -95,8 +100,9 @@ function M.new(outcome, said, context)
   end
   local cause, remedy = own_words(context, said)
   local code = said.error or "LOST"
+  remedy = context.remedy and context.remedy(code, said.detail, text) or remedy
   return err.new {
-    code = code, detail = said.detail, outcome = outcome, retry = not FINAL[code], blame = "network", where = where,
+    code = code, detail = said.detail, outcome = outcome, retry = not FINAL[code], blame = BLAME[code] or "network", where = where,
     cause = cause, remedy = remedy, reply = said.code and text or nil,
   }
 end

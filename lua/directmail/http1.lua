@@ -77,7 +77,7 @@ local function take_body(reader, head, max)
   if need and need > max then return nil, too_large("body", max), 413 end
   local parts, size = {}, 0
   local chunks = kind == "chunked" and core.chunks()
-  local piece, why = reader.held, nil
+  local piece = reader.held
   reader.held = ""
   while true do
     local data, rest = piece, nil
@@ -94,11 +94,12 @@ local function take_body(reader, head, max)
       reader.held = rest
       return table.concat(parts)
     end
-    piece, why = more(reader)
-    if not piece then
+    local fresh, why = more(reader)
+    if not fresh then
       if kind == "close" and why == "closed" then return table.concat(parts) end
       return nil, why
     end
+    piece = fresh
   end
 end
 
@@ -358,8 +359,8 @@ local function describe(head)
   return request
 end
 
--- The octets of a response; or nil and what is wrong with it.
-local function response_bytes(response, method, now, closing)
+-- The octets of a response; or nil and what is wrong with it. `connection` is what that header says, if anything.
+local function response_bytes(response, method, now, connection)
   local wrong = option.unknown(response, RESPONSE, "the response")
   if wrong then return nil, wrong end
   local status, body, reason = response.status, response.body or "", response.reason
@@ -374,7 +375,7 @@ local function response_bytes(response, method, now, closing)
   if not names.date then out[#out + 1] = "Date: " .. core.date(now, 0):gsub("%+0000$", "GMT") end
   local empty = status == 204 or status == 304
   if not empty then out[#out + 1] = ("Content-Length: %d"):format(#body) end
-  if closing then out[#out + 1] = "Connection: close" end
+  if connection then out[#out + 1] = "Connection: " .. connection end
   if empty or method == "HEAD" then body = "" end
   return table.concat(out, "\r\n") .. "\r\n\r\n" .. body
 end
@@ -396,7 +397,7 @@ end
 -- Say no and end the connection. Closing over octets that nobody read makes TCP destroy the answer on its way, so
 -- the client gets the time to take it (RFC 9112, 9.6).
 function Server:refuse(status, why)
-  if not self:send(response_bytes(plain(status, why), "GET", self.host.now(), true)) then return end
+  if not self:send(response_bytes(plain(status, why), "GET", self.host.now(), "close")) then return end
   self:within(limits.http_linger)
   repeat until not more(self.reader)
 end
@@ -451,11 +452,12 @@ function Server:answer(handler, request)
     return false
   else
     local closing = response.close or not request.keepalive
-    bytes, why = response_bytes(response, request.method, host.now(), closing)
+    -- RFC 9112, 9.3: a client of HTTP/1.0 wants to be told that its wish is met
+    bytes, why = response_bytes(response, request.method, host.now(), closing and "close" or request.minor == 0 and "keep-alive" or nil)
     if bytes then return self:send(bytes) and not closing end
   end
   host.log("error", ("http: %s %s: %s"):format(request.method, request.raw_path, why))
-  self:send(response_bytes(plain(500, "internal error"), request.method, host.now(), true))
+  self:send(response_bytes(plain(500, "internal error"), request.method, host.now(), "close"))
   return false
 end
 

@@ -13,6 +13,13 @@ local host = require "directmail.host"
 
 local M = { _VERSION = core.version }
 
+-- nginx: what a bare `new` reads (environment, profile, credential files) is read in init_by_lua, before the workers lose
+-- sight of it. Faults in it are told by `new`.
+if host.starting and host.starting() then
+  local values = require "directmail.settings".read({}, host)
+  if values then require "directmail.credentials".search(values, host) end
+end
+
 --- A mail object.
 -- @tparam[opt] table options settings as in the environment, in lower case: `region`, `sender`, `smtp`, `smtp_password` …
 -- @return mail, or nil and an error when a value cannot be used

@@ -1,5 +1,6 @@
 --- The mail object: settings read once, messages sent by the method that can carry them.
 -- @module directmail.mail
+local err = require "directmail.err"
 local message = require "directmail.message"
 local settings = require "directmail.settings"
 
@@ -7,6 +8,27 @@ local M = {}
 
 local mail = {}
 mail.__index = mail
+
+local function refuse(detail, cause, remedy)
+  return nil, err.new { code = "OPTION", detail = detail, cause = cause, remedy = remedy, outcome = "not_sent", blame = "client-bug" }
+end
+
+-- What a home cannot do by its nature (docs/homes.md) is refused by name.
+local function check_home(values, host)
+  for name, why in pairs(host.refuses or {}) do
+    if values[name] ~= nil then return refuse(name, ("%s (from %s): %s"):format(name, values.from[name], why.cause), why.remedy) end
+  end
+  return true
+end
+
+--- May the code that runs now wait for a socket? nginx has phases where it may not.
+-- @treturn boolean true; or nil, err
+function M.ready(host)
+  if not host.ready then return true end
+  local ok, cause, remedy = host.ready()
+  if ok then return true end
+  return refuse("phase", cause, remedy)
+end
 
 --- Make a mail object (`directmail.new`).
 -- @tparam[opt] table options see `directmail.settings`
@@ -16,6 +38,9 @@ mail.__index = mail
 function M.new(options, host, level)
   local values, e = settings.read(options or {}, host, level + 1)
   if not values then return nil, e end
+  local able
+  able, e = check_home(values, host)
+  if not able then return nil, e end
   local self = setmetatable({ settings = values, host = host }, mail)
   self.pace = require "directmail.pace".new(host, { account = values.smtp_user or values.sender, rate = values.rate })
   if values.transcript then
@@ -30,7 +55,10 @@ end
 function mail:send(fields)
   local draft, e = message.draft(fields, self.settings, self.host, 2)
   if not draft then return nil, e end
-  local method, reason = require "directmail.method".choose(self, draft)
+  local ready, method, reason
+  ready, e = M.ready(self.host)
+  if not ready then return nil, e end
+  method, reason = require "directmail.method".choose(self, draft)
   if not method then return nil, reason end
   local receipt
   if method.via == "api" then
@@ -44,6 +72,32 @@ function mail:send(fields)
   end
   if receipt then receipt.reason = method.reason end
   return receipt, e
+end
+
+--- Send what a source brings, over several connections.
+-- @tparam table|function source a list of rows, or a function that brings the next one
+-- @tparam[opt] table options see `directmail.bulk`
+-- @return an iterator of results in completion order
+function mail:send_all(source, options)
+  local next_result, state, first, closing = require "directmail.bulk".send_all(self, source, options, 2)
+  return next_result, state, first, closing
+end
+
+-- The same mail object with other settings.
+function mail:with(changes)
+  local values, changed = {}, false
+  for name, value in pairs(self.settings) do values[name] = value end
+  for name, value in pairs(changes) do
+    local checked, e = settings.check(name, value, "the option", self.host)
+    if checked == nil then return nil, e end
+    values[name], changed = checked, true
+  end
+  if not changed then return self end
+  local other = setmetatable({}, mail)
+  for name, value in pairs(self) do other[name] = value end
+  other.settings = values
+  other.pace = require "directmail.pace".new(self.host, { account = values.smtp_user or values.sender, rate = values.rate })
+  return other
 end
 
 --- What `send` would bring to the service, without network and credentials.

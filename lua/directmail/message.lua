@@ -33,13 +33,16 @@ local GENERATED = {
   ["x-alidm-trace"] = "tag and track", ["x-alidm-settings"] = "unsubscribe and ip_pool",
   ["list-unsubscribe"] = "unsubscribe", ["list-unsubscribe-post"] = "unsubscribe",
   ["x-priority"] = "priority", ["importance"] = "priority", ["x-directmail-redirected-to"] = "redirect",
-  ["return-path"] = "from (the server writes Return-Path)", ["received"] = "no field (servers write it)",
 }
+local OF_SERVERS = { ["return-path"] = true, ["received"] = true }
 
 --- The value of List-Unsubscribe-Post (RFC 8058, 3.1).
 M.ONE_CLICK = "List-Unsubscribe=One-Click"
 
 local PRIORITIES = { high = { "1 (Highest)", "high" }, normal = { "3 (Normal)", "normal" }, low = { "5 (Lowest)", "low" } }
+
+-- Fields that are one of some words.
+local CHOICES = { via = { "auto", "smtp", "api" }, on_unknown = { "stop", "resend" }, priority = { "high", "normal", "low" } }
 
 -- A fault of the program that calls, to be raised at its line.
 local function misuse(text, ...) return nil, { misuse = text:format(...) } end
@@ -50,11 +53,26 @@ local function refuse(code, field, cause, remedy)
   }
 end
 
+-- What is not at 1, 2, 3 … of a list would be left out in silence.
+local function check_list(given, name, of)
+  local n = 0
+  for key in pairs(given) do
+    if type(key) ~= "number" then return misuse('field %s must be a list of %s, it has an entry "%s"', name, of, tostring(key)) end
+    n = n + 1
+  end
+  for i = 1, n do
+    if given[i] == nil then return misuse("field %s must be a list of %s without holes", name, of) end
+  end
+  return true
+end
+
 -- A list of addresses out of a string, a list, or nothing.
 local function mailboxes(fields, name)
   local given = fields[name]
   if given == nil or given == "" then return {} end
   if type(given) == "string" then given = { given } end
+  local ok, e = check_list(given, name, "addresses")
+  if not ok then return nil, e end
   local list = {}
   for i = 1, #given do
     local text = given[i]
@@ -64,7 +82,7 @@ local function mailboxes(fields, name)
       return refuse("ADDRESS", name, ("%s: %s"):format(name, why), 'write it as "ann@example.com" or "Ann <ann@example.com>"')
     end
     for j = 1, #found do
-      if found[j].single and not found[j].literal and found[j].address:match "@(.*)$":lower() ~= "localhost" then
+      if found[j].single and not found[j].literal and found[j].address:sub(found[j].local_length + 2):lower() ~= "localhost" then
         return refuse("ADDRESS", name, ('%s: "%s" has no dot in its domain'):format(name, found[j].address),
           "write the whole domain, such as example.com")
       end
@@ -92,7 +110,15 @@ end
 local function message_ids(fields, name)
   local given = fields[name]
   if given == nil then return nil end
-  local text = type(given) == "table" and table.concat(given, " ") or given
+  local text = given
+  if type(given) == "table" then
+    local ok, e = check_list(given, name, "Message-IDs")
+    if not ok then return nil, e end
+    for i = 1, #given do
+      if type(given[i]) ~= "string" then return misuse("field %s: entry %d must be a string, not a %s", name, i, type(given[i])) end
+    end
+    text = table.concat(given, " ")
+  end
   local ids = {}
   for word in text:gmatch "%S+" do
     local id = word:match "^<[^<>%s@]+@[^<>%s@]+>$" or (word:match "^[^<>%s@]+@[^<>%s@]+$" and "<" .. word .. ">")
@@ -102,13 +128,21 @@ local function message_ids(fields, name)
     ids[#ids + 1] = id
   end
   if #ids == 0 then return refuse("HEADER", name, name .. " is empty", "leave it out, or write <unique@example.com>") end
+  if name == "message_id" and #ids > 1 then return refuse("HEADER", name, "message_id holds more than one", "write one <unique@example.com>") end
   return table.concat(ids, " ")
 end
+
+local FIRST_SECOND, LAST_SECOND = -2208988800, 253402300799       -- of four-digit years from 1900 on (RFC 5322, 3.3)
 
 local function date_text(fields, host)
   local given = fields.date
   if given == nil then return core.date(math.floor(host.now()), 0) end
-  if type(given) == "number" then return core.date(math.floor(given), 0) end
+  if type(given) == "number" then
+    if not (given >= FIRST_SECOND and given <= LAST_SECOND) then
+      return refuse("HEADER", "date", ("date: %s is outside of the years 1900 to 9999"):format(tostring(given)), "give seconds since 1970, in UTC")
+    end
+    return core.date(math.floor(given), 0)
+  end
   if given:find "[\r\n%z]" or not core.date_parse(given) then
     return refuse("HEADER", "date", ('date: "%s" is no date of RFC 5322'):format(err.printable(given)),
       "write it as Mon, 23 Nov 2026 12:00:00 +0000, or give seconds since 1970")
@@ -123,7 +157,7 @@ local function json_object(pairs_in_order)
   return "{" .. table.concat(out, ",") .. "}"
 end
 
-local TRACK, UNSUBSCRIBE = { "opens", "clicks" }, { "link", "filter", "url" }
+local TRACK, UNSUBSCRIBE, CALENDAR = { "opens", "clicks" }, { "link", "filter", "url" }, { "data", "method" }
 
 local function trace_header(fields)
   local tag, track = fields.tag, fields.track
@@ -136,6 +170,9 @@ local function trace_header(fields)
   track = track or {}
   local wrong = option.unknown(track, TRACK, "track")
   if wrong then return misuse("%s", wrong) end
+  for name, value in pairs(track) do
+    if type(value) ~= "boolean" then return misuse("field track: %s must be true or false, not a %s", name, type(value)) end
+  end
   return json_object {
     "TagName", '"' .. tag .. '"', "OpenTrace", track.opens and '"1"' or '"0"', "LinkTrace", track.clicks and '"1"' or '"0"',
   }
@@ -151,10 +188,14 @@ local function unsubscribe(fields)
   local link, filter, urls
   if type(given) == "string" and LINK_TYPES[given] then
     link = given
-  elseif type(given) == "table" and (given.link or given.filter) then
+  elseif type(given) == "table" and given[1] == nil then
     local wrong = option.unknown(given, UNSUBSCRIBE, "unsubscribe")
     if wrong then return misuse("%s", wrong) end
     link, filter, urls = given.link, given.filter, given.url
+    for name, value in pairs { link = link, filter = filter } do
+      if type(value) ~= "string" then return misuse("field unsubscribe: %s must be a string, not a %s", name, type(value)) end
+    end
+    if not (link or filter or urls) then return misuse "field unsubscribe is empty: give link, filter or url, or a list of URLs" end
     if link and not LINK_TYPES[link] then
       return refuse("OPTION", "unsubscribe", ('unsubscribe.link: "%s" is not known'):format(err.printable(link)), "use default or disabled")
     end
@@ -168,7 +209,11 @@ local function unsubscribe(fields)
   local list, one_click = nil, false
   if urls then
     local parts = {}
-    for _, url in ipairs(type(urls) == "table" and urls or { urls }) do
+    if type(urls) ~= "table" then urls = { urls } end
+    local ok, e = check_list(urls, "unsubscribe", "URLs")
+    if not ok then return nil, e end
+    if #urls == 0 then return misuse "field unsubscribe holds no URL" end
+    for _, url in ipairs(urls) do
       if type(url) ~= "string" or url:find "[%c%s<>\128-\255]" or not url:find "^%a[%w+.-]*:" then
         return refuse("OPTION", "unsubscribe", ('unsubscribe: "%s" is no URL'):format(err.printable(tostring(url))),
           "give https://…, percent-encoded, or mailto:…; or default, disabled for the service's own link")
@@ -202,6 +247,8 @@ local function own_headers(fields)
   local given, list = fields.headers, {}
   if given == nil then return list end
   if given[1] ~= nil then
+    local ok, e = check_list(given, "headers", "{name, value}")
+    if not ok then return nil, e end
     for i = 1, #given do list[i] = type(given[i]) == "table" and given[i] or {} end
   else
     for name, value in pairs(given) do list[#list + 1] = { name, value } end
@@ -210,6 +257,9 @@ local function own_headers(fields)
   for i = 1, #list do
     local name, value = list[i][1], list[i][2]
     if type(name) ~= "string" or type(value) ~= "string" then return misuse("field headers must hold names and values as strings") end
+    if OF_SERVERS[name:lower()] then
+      return refuse("HEADER", name, ("the header %s is written by servers"):format(name), "leave it out")
+    end
     local field = GENERATED[name:lower()]
     if field then
       return refuse("HEADER", name, ("the header %s is made from the field %s"):format(err.printable(name), field), "use the field " .. field)
@@ -218,10 +268,22 @@ local function own_headers(fields)
   return list
 end
 
+-- The first {{…}} of a text that has something in it, on one line and no longer than anybody writes.
+local function first_placeholder(text)
+  local from = 1
+  while true do
+    local i, j = text:find("{{", from, true)
+    if not i then return nil end
+    local inside = text:sub(j + 1, j + limits.placeholder_octets):match "^{?([^{}\r\n]*)}}"
+    if inside and inside:find "[^%s#/^&>!=]" then return text:sub(i, (text:find("}}", j, true)) + 1) end
+    from = i + 1
+  end
+end
+
 local function placeholder(fields)
   if fields.allow_placeholders then return nil end
   for _, name in ipairs { "subject", "text", "html" } do
-    local found = fields[name] and fields[name]:match "{{[#/^&>{]?%s*[%a_][%w_.-]*%s*}}"
+    local found = fields[name] and first_placeholder(fields[name])
     if found then
       return refuse("CONTENT", name, ("%s still holds %s"):format(name, found),
         "replace every placeholder before sending; allow_placeholders = true to send it as it stands")
@@ -274,14 +336,44 @@ local function envelope(fields, settings)
   if settings.redirect then
     local list, e = mailboxes({ redirect = settings.redirect }, "redirect")
     if not list then return nil, e end
+    if #list == 0 then return refuse("OPTION", "redirect", "redirect names no address", "write it as me@example.com, or leave it unset") end
     box.redirected, box.envelope = table.concat(to, ", "), {}
     add_recipients(box.envelope, {}, list)
   end
   return box
 end
 
+-- Fields whose type is right and whose value may still not be.
+local function check_values(fields)
+  for name, words in pairs(CHOICES) do
+    local known = fields[name] == nil
+    for _, word in ipairs(words) do known = known or fields[name] == word end
+    if not known then
+      return refuse("OPTION", name, ('%s: "%s" is not known'):format(name, err.printable(fields[name])), "use " .. table.concat(words, ", "))
+    end
+  end
+  if fields.timeout and not (fields.timeout > 0 and fields.timeout < math.huge) then
+    return refuse("OPTION", "timeout", "timeout is no number of seconds above 0", "give a number such as 30")
+  end
+  local size, calendar = fields.size_limit, fields.calendar
+  if size == true then return misuse "field size_limit must be a number of octets, or false for none" end
+  if size and not (size >= 0 and size < math.huge and size == math.floor(size)) then
+    return refuse("OPTION", "size_limit", "size_limit is no number of octets", "give a whole number; 0 means no limit")
+  end
+  if type(calendar) == "table" then
+    local wrong = option.unknown(calendar, CALENDAR, "calendar")
+    if wrong then return misuse("%s", wrong) end
+    if type(calendar.data) ~= "string" or type(calendar.method or "") ~= "string" then
+      return misuse "field calendar must hold data and method as strings"
+    end
+  end
+  return true
+end
+
 -- Everything checked and decided, nothing laid out: what any method needs.
 local function check(fields, settings, host)
+  local ok, wrong = check_values(fields)
+  if not ok then return nil, wrong end
   local box, e = envelope(fields, settings)
   if not box then return nil, e end
   local _, left = placeholder(fields)
@@ -298,10 +390,7 @@ local function check(fields, settings, host)
   if not d.unsubscribe then return nil, e end
   d.headers, e = own_headers(fields)
   if not d.headers then return nil, e end
-  if fields.priority ~= nil then
-    d.priority = PRIORITIES[fields.priority]
-    if not d.priority then return refuse("OPTION", "priority", "priority is not known", "use high, normal or low") end
-  end
+  if fields.priority ~= nil then d.priority = PRIORITIES[fields.priority] end
   for _, name in ipairs { "in_reply_to", "references" } do
     d[name], e = message_ids(fields, name)
     if e then return nil, e end
@@ -309,8 +398,10 @@ local function check(fields, settings, host)
   d.parts = {}
   local given = fields.attachments
   if type(given) == "string" then given = { given } end
+  ok, e = check_list(given or {}, "attachments", "paths and tables")
+  if not ok then return nil, e end
   for i = 1, given and #given or 0 do
-    d.parts[i], e = require "directmail.attachment".part(given[i], i)
+    d.parts[i], e = require "directmail.attachment".part(given[i], i, host)
     if not d.parts[i] then return nil, e end
   end
   return d
@@ -348,6 +439,15 @@ local function header_fields(d)
   return out
 end
 
+local function checked(fields, settings, host)
+  local wrong = option.unknown(fields, M.FIELDS, "mail:send")
+  for name, value in pairs(wrong and {} or fields) do
+    if not TYPES[name][type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
+  end
+  if wrong then return nil, { misuse = wrong } end
+  return check(fields, settings, host)
+end
+
 --- Check a message and decide all that does not depend on how it travels.
 -- Misuse (an unknown field, a wrong type) raises; what a user typed wrong is returned.
 -- @tparam table fields the message, see `M.FIELDS`
@@ -357,13 +457,15 @@ end
 -- @treturn table a draft: `{ fields=, box={from=,to=,cc=,bcc=,reply_to=,redirected=}, from=mailbox, to={address…}, message_id=,
 --   date=, trace=JSON|nil, unsubscribe={…}, headers={ {name, value}… }, parts={…} … }`, or nil, err
 function M.draft(fields, settings, host, level)
-  local wrong = option.unknown(fields, M.FIELDS, "mail:send")
-  for name, value in pairs(wrong and {} or fields) do
-    if not TYPES[name][type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
-  end
-  if wrong then error(wrong, level + 1) end
-  local d, e = check(fields, settings, host)
+  local d, e = checked(fields, settings, host)
   if e and e.misuse then error(e.misuse, level + 1) end
+  return d, e
+end
+
+--- The same where nobody's line can be blamed, for rows of a source: misuse is returned as an error too.
+function M.try(fields, settings, host)
+  local d, e = checked(fields, settings, host)
+  if e and e.misuse then return refuse("OPTION", "message", e.misuse, "correct the row, or what makes the message of it") end
   return d, e
 end
 
@@ -371,7 +473,7 @@ end
 -- @tparam table d of `M.draft`
 -- @tparam table settings `size_limit` is used
 -- @tparam table host
--- @treturn table `{ core=, mail_from=, to={address…}, message_id=, size= }`, or nil, err
+-- @treturn table `{ core=, parts=, mail_from=, to={address…}, message_id=, size= }`, or nil, err
 function M.lay_out(d, settings, host)
   local fields = d.fields
   local calendar, method = fields.calendar, nil
@@ -394,7 +496,23 @@ function M.lay_out(d, settings, host)
     return refuse("SIZE", "size", ("the message has %d octets, %d are allowed"):format(size, limit),
       "send less, or a link; for a server that takes more: size_limit (DIRECTMAIL_SIZE_LIMIT, 0 = none)")
   end
-  return { core = built, mail_from = d.from.address, to = d.to, message_id = d.message_id, size = size }
+  return { core = built, parts = d.parts, mail_from = d.from.address, to = d.to, message_id = d.message_id, size = size }
+end
+
+--- Begin every attachment at its first octet again, for another pass over a message whose last one may have been given up.
+-- @tparam table built of `lay_out`
+function M.rewind(built)
+  for i = 1, #built.parts do
+    local reader = built.parts[i].reader
+    if reader and reader.rewind then reader:rewind() end
+  end
+end
+
+--- Free a message now, and close its files.
+-- @tparam table built of `lay_out`
+function M.close(built)
+  M.rewind(built)
+  built.core:close()
 end
 
 -- What `directmail.message` gives out.
@@ -409,6 +527,7 @@ function handle:size() return self.built.size end
 function handle:write(write)
   local m = self.built.core
   m:rewind()
+  M.rewind(self.built)
   while true do
     local what, a, b = m:pull(65536)
     if what == "bytes" then

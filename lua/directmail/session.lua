@@ -3,6 +3,8 @@
 -- the cosocket methods `connect`, `send`, `receiveany`, `sslhandshake` and
 -- `settimeouts`: nginx's own, `directmail.net`'s, or the test double's.
 -- @module directmail.session
+local limits = require "directmail.data.limits"
+
 local M = {}
 
 local CHUNK = 16384             -- octets asked for in one read: several replies, one large EHLO
@@ -16,12 +18,11 @@ local LAST_WORDS = 64           -- reads at most after a failed write
 function M.loss(why, doing)
   why = tostring(why)
   local low = why:lower()
+  -- before the next: nginx's "could not be resolved (110: Operation timed out)" is about names
+  if doing == "connect" and (low:find("host not found", 1, true) or low:find("resolve", 1, true)) then return "DNS", "" end
   if low:find("timeout", 1, true) or low:find("timed out", 1, true) then return "TIMEOUT", "" end
-  if doing == "connect" then
-    if low:find("host not found", 1, true) or low:find("resolve", 1, true) then return "DNS", "" end
-    return "CONNECT", ""
-  end
-  if doing ~= "tls" or low == "closed" then return "LOST", "" end
+  if doing == "connect" then return "CONNECT", "" end
+  if doing ~= "tls" or low == "closed" or low:find("reset by peer", 1, true) or low:find("broken pipe", 1, true) then return "LOST", "" end
   local verify = tonumber(low:match("^(%d+):"))
   if low:find("host mismatch", 1, true) or verify == 62 or verify == 64 then return "TLS", "name" end
   if verify == 9 or verify == 10 then return "TLS", "expired" end
@@ -38,7 +39,8 @@ local function limit_ms(run, step, reading)
   local seconds = run.timeouts.reply
   if step == "dot" then seconds = run.timeouts.final
   elseif step == "data" and not reading then seconds = run.timeouts.data
-  elseif step == "connect" then seconds = run.timeouts.connect end
+  elseif step == "connect" then seconds = run.timeouts.connect
+  elseif step == "quit" then seconds = math.min(seconds, limits.timeout_quit) end     -- all is settled: 221 is a courtesy
   if run.deadline then
     local left = run.deadline - run.tick()
     if left <= 0 then return nil end
@@ -124,7 +126,7 @@ function M.run(run, engine, sock)
     elseif want == "tls" then
       local ms = limit_ms(run, "connect")
       if ms then
-        sock:settimeouts(nil, ms, ms)
+        sock:settimeouts(ms, ms, ms)
         local ok, why = sock:sslhandshake(false, run.tls_name, true)
         if ok then
           run.private = true

@@ -1,12 +1,10 @@
---- Send a message by SMTP: one connection, one dialogue, one outcome.
+--- Send a message by SMTP: which server, who logs in, one connection.
 -- @module directmail.smtp
+local connection = require "directmail.connection"
 local core = require "directmail.core"
 local err = require "directmail.err"
-local failure = require "directmail.failure"
 local limits = require "directmail.data.limits"
-local mask = require "directmail.mask"
 local region = require "directmail.region"
-local session = require "directmail.session"
 
 local M = {}
 
@@ -75,82 +73,12 @@ local function check_sender(at, who, from)
     "send from the account's own address (reply_to may differ), or log in as the sender: smtp_user", "sender-config")
 end
 
-local function address_literal(ip)
-  if not ip then return "localhost" end
-  return ip:find(":", 1, true) and "[IPv6:" .. ip .. "]" or "[" .. ip .. "]"
-end
-
-local function receipt_of(built, at, said, refused, context)
-  local no, out, accepted = {}, {}, {}
-  for i, one in ipairs(refused or {}) do
-    local e = failure.new("refused", one, context)
-    no[one.rcpt] = true
-    out[i] = { address = built.to[one.rcpt], reply = e.reply, cause = e.cause }
-  end
-  for i = 1, #built.to do
-    if not no[i] then accepted[#accepted + 1] = built.to[i] end
-  end
-  return {
-    outcome = "sent", via = "smtp", id = said.text:match "###envid=(%d+)", message_id = built.message_id, region = at.region,
-    seconds = context.seconds, bytes = built.size, accepted = accepted, refused = out, reply = context.hide(said.text),
-  }
-end
-
-local function dialogue(mail, built, at, who, timeout)
-  local host, settings = mail.host, mail.settings
-  local start = host.tick()
-  local hide = mask.of { settings.smtp_password, settings.access_key_secret, settings.security_token }
-  local record
-  if mail.record then
-    record = function(mark, text) mail.record(mark, hide(text)) end
-  end
-  local function engine_for(ehlo)
-    local engine, why = core.smtp {
-      ehlo = ehlo, user = who.user, password = who.password, tls = at.tls, pipeline = settings.pipeline or "group",
-      cleartext_auth = settings.cleartext_auth, trace = record ~= nil,
-    }
-    if not engine then return refuse(why.code, why.field, why.detail, "give it without such characters, and not empty", "credentials") end
-    return engine
-  end
-  local name = settings.ehlo or host.hostname()
-  local engine, e = engine_for(name or "localhost")
-  if not engine then return nil, e end
-  local context = { host = at.host, port = at.port, tls = at.tls, direct = at.direct, peer = at.host .. ":" .. at.port, hide = hide }
-  local times = settings.timeouts or {}
-  local result
-  local run = {
-    address = at.host, port = at.port, tls_name = at.host, tick = host.tick, record = record,
-    timeout = timeout, deadline = timeout and start + timeout,
-    timeouts = {
-      connect = times.connect or limits.timeout_connect, reply = times.reply or limits.timeout_reply,
-      data = times.data or limits.timeout_data_block, final = times.final or limits.timeout_final,
-    },
-    settled = function(_, outcome, said, refused) result = { outcome = outcome, said = said, refused = refused } end,
-  }
-  local sock = host.tcp { ca = settings.ca, proxy = settings.proxy }
-  local connected, why = session.connect(run, sock)
-  if connected and not name then
-    engine:close()
-    engine = engine_for(address_literal(sock.getsockname and sock:getsockname()))
-  end
-  engine:push(1, built.core)
-  engine:quit()                 -- QUIT rides behind the only dot
-  if not connected then engine:lost(why.words, why.code) end
-  session.run(run, engine, sock)
-  sock:close()
-  engine:close()
-  context.seconds, context.now = host.tick() - start, host.now()
-  if result.outcome == "sent" then return receipt_of(built, at, result.said, result.refused, context) end
-  return nil, failure.new(result.outcome, result.said, context)
-end
-
---- Send one built message.
--- @tparam table mail the mail object: `host`, `settings`, `record`, `pace`
+--- Who logs in where, for a message: all that is checked before a connection is made.
+-- @tparam table settings
 -- @tparam table built by `directmail.message`
--- @tparam table fields the caller's: `timeout`, `on_unknown`
--- @treturn table receipt, or nil, err
-function M.send(mail, built, fields)
-  local settings = mail.settings
+-- @treturn table endpoint, or nil, err
+-- @treturn table account `{ user=, password= }`, or empty
+function M.prepare(settings, built)
   local at, e = M.endpoint(settings)
   if not at then return nil, e end
   local who
@@ -162,10 +90,34 @@ function M.send(mail, built, fields)
   if at.direct and #built.to > limits.recipients then
     return refuse("SIZE", "to", ("the message has %d recipients, Direct Mail takes %d"):format(#built.to, limits.recipients), "send it in several messages")
   end
+  return at, who
+end
+
+local function dialogue(mail, built, at, who, timeout)
+  local receipt, e
+  local c
+  c, e = connection.new(mail, at, who, function(job, outcome, said, refused) receipt, e = c:verdict(job, outcome, said, refused) end)
+  if not c then return nil, e end
+  c:push { built = built, timeout = timeout }
+  c:quit()                      -- it rides behind the only dot
+  c:connect()
+  c:drive()
+  c:close()
+  return receipt, e
+end
+
+--- Send one built message over a connection of its own.
+-- @tparam table mail the mail object: `host`, `settings`, `record`, `pace`
+-- @tparam table built by `directmail.message`
+-- @tparam table fields the caller's: `timeout`, `on_unknown`
+-- @treturn table receipt, or nil, err
+function M.send(mail, built, fields)
+  local settings = mail.settings
+  local at, who = M.prepare(settings, built)
+  if not at then return nil, who end
   local timeout = fields.timeout or settings.timeout
-  if at.direct or settings.rate then mail.pace:take("smtp") end
-  local receipt
-  receipt, e = dialogue(mail, built, at, who, timeout)
+  if at.direct or settings.rate then mail.pace:take "smtp" end
+  local receipt, e = dialogue(mail, built, at, who, timeout)
   if e and e.outcome == "unknown" and (fields.on_unknown or settings.on_unknown) == "resend" then
     receipt, e = dialogue(mail, built, at, who, timeout)        -- the same Message-ID: a reader may fold the two
   end

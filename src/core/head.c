@@ -157,8 +157,9 @@ static bool length_value(dm_view v, uint64_t *length, bool *differ, bool *known)
         while (at < v.n && dm_is_blank((unsigned char)v.p[at])) at++;
         size_t from = at;
         for (; at < v.n && dm_is_digit((unsigned char)v.p[at]); at++) {
-            if (n > (INT64_MAX - 9) / 10) return false;
-            n = n * 10 + (uint64_t)(v.p[at] - '0');
+            uint64_t value = (uint64_t)(v.p[at] - '0');
+            if (n > (INT64_MAX - value) / 10) return false;
+            n = n * 10 + value;
         }
         if (at == from) return false;
         if (*known && n != *length) *differ = true;

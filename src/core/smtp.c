@@ -156,12 +156,17 @@ static void slot_clear(slot *m) {
     dm_buf_init(&m->words, WORDS);
 }
 
+dm_code dm_smtp_hello(dm_smtp *s, dm_view name, dm_error *err) {
+    if (name.n == 0 || name.n > 255) return dm_fail(err, DM_E_OPTION, "ehlo", "the EHLO name is empty or over 255 octets");
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] <= ' ' || name.p[i] > '~')
+            return dm_fail(err, DM_E_OPTION, "ehlo", "the EHLO name holds a blank, a control character or a non-ASCII one");
+    s->name.n = 0;
+    return dm_buf_addv(&s->name, name) == DM_OK ? DM_OK : dm_fail(err, DM_E_MEMORY, "", "not enough memory");
+}
+
 dm_code dm_smtp_new(dm_smtp **out, const dm_smtp_options *o, dm_error *err) {
     *out = NULL;
-    if (o->ehlo.n == 0 || o->ehlo.n > 255) return dm_fail(err, DM_E_OPTION, "ehlo", "the EHLO name is empty or over 255 octets");
-    for (size_t i = 0; i < o->ehlo.n; i++)
-        if (o->ehlo.p[i] <= ' ' || o->ehlo.p[i] > '~')
-            return dm_fail(err, DM_E_OPTION, "ehlo", "the EHLO name holds a blank, a control character or a non-ASCII one");
     if (o->password.p) {
         dm_code code = dm_auth_check(o->user, o->password, err);
         if (code != DM_OK) return code;
@@ -181,17 +186,15 @@ dm_code dm_smtp_new(dm_smtp **out, const dm_smtp_options *o, dm_error *err) {
     dm_buf_init(&s->body, SIZE_MAX / 2);
     dm_buf_init(&s->words, WORDS);
     for (size_t i = 0; i < SLOTS; i++) dm_buf_init(&s->slots[i].words, WORDS);
-    dm_buf_addv(&s->name, o->ehlo);
     if (o->password.p) {
         dm_buf_addv(&s->user, o->user);
         dm_buf_addv(&s->password, o->password);
     }
-    if (s->name.code || s->user.code || s->password.code) {
-        dm_smtp_free(s);
-        return dm_fail(err, DM_E_MEMORY, "", "not enough memory");
-    }
-    *out = s;
-    return DM_OK;
+    dm_code code = dm_smtp_hello(s, o->ehlo, err);
+    if (code == DM_OK && (s->user.code || s->password.code)) code = dm_fail(err, DM_E_MEMORY, "", "not enough memory");
+    if (code == DM_OK) *out = s;
+    else dm_smtp_free(s);
+    return code;
 }
 
 void dm_smtp_free(dm_smtp *s) {

@@ -226,6 +226,7 @@ lua_file("types", "Media types by file extension, in lower case.", "types.tsv", 
 
 local SCOPES = "directmail-submission alimail-family directmail-delivery recipient:gmail recipient:outlook recipient:yahoo "
   .. "recipient:qq recipient:netease generic"
+local BLAMES = "account client-bug content credentials network none quota rate recipient reputation sender-config sender-dns"
 local rank, ranks = {}, 0
 for scope in SCOPES:gmatch("%S+") do
   ranks = ranks + 1
@@ -283,7 +284,7 @@ for _, row in ipairs(replies) do
   if row.code and not row.code:find("^[245]%d%d$") then fail(row, "code is no reply code") end
   one_of(row, "permanence", "permanent temporary success")
   one_of(row, "retry", "no backoff later next-day")
-  one_of(row, "blame", "account client-bug content credentials network none quota rate recipient reputation sender-config sender-dns")
+  one_of(row, "blame", BLAMES)
   local any = {}
   for i, pattern in ipairs(alternatives(row, "any")) do any[i] = pieces(row, pattern) end
   local fields = { "id = " .. lua_string(row.id), "scope = " .. lua_string(row.scope), "phase = " .. lua_string(row.phase) }
@@ -304,6 +305,38 @@ for _, row in ipairs(replies) do
   last = row
 end
 lua_file("smtp_errors", "What SMTP replies mean, in matching order; directmail.explain reads them.", "smtp_errors.tsv", body)
+
+-- ---- error codes of the API ------------------------------------------------------------------
+
+-- `Missing<Name>` begins so and has a name behind it; `InvalidQuota<...>` may end there.
+local refusals = rows("api_errors.tsv", { "code", "status", "layer", "cause", "remedy", "our", "blame", "retry", "outcome", "source" })
+body = {}
+for _, row in ipairs(refusals) do row.key = row.code:lower() end
+unique(refusals, "key")
+for _, row in ipairs(refusals) do
+  local prefix, behind = row.code:match("^([%a.]+)<(.+)>$")
+  if not (row.code:find("^%u[%w.]+$") or row.code == "HTTP " .. row.status or behind == "Name" or behind == "...") then
+    fail(row, "code is no code, none that ends in <Name> or <...>, and not HTTP and its status")
+  end
+  if not row.status:find("^[45]%d%d$") then fail(row, "status is no status of a refusal") end
+  one_of(row, "layer", "gateway directmail")
+  one_of(row, "our", "CLOCK CREDENTIALS QUOTA REFUSED SIGNATURE SIZE THROTTLED")
+  one_of(row, "blame", BLAMES)
+  one_of(row, "retry", "no backoff later next-day once")
+  one_of(row, "outcome", "refused unknown")
+  local fields = { "code = " .. lua_string(row.code) }
+  if prefix then
+    fields[#fields + 1] = "prefix = " .. lua_string(prefix:lower())
+    if behind == "Name" then fields[#fields + 1] = "named = true" end
+  end
+  fields[#fields + 1] = "status = " .. row.status
+  for _, name in ipairs { "layer", "our", "blame", "retry", "outcome" } do
+    fields[#fields + 1] = name .. " = " .. lua_string(row[name])
+  end
+  for _, name in ipairs { "cause", "remedy", "source" } do fields[#fields + 1] = "\n    " .. name .. " = " .. lua_string(row[name]) end
+  body[#body + 1] = "{ " .. table.concat(fields, ", "):gsub(", \n", ",\n") .. " }"
+end
+lua_file("api_errors", "What the API's error codes mean; directmail.explain reads them.", "api_errors.tsv", body)
 
 -- ---- what SingleSendMail cannot carry --------------------------------------------------------
 

@@ -1,6 +1,8 @@
 /* curl.c - libcurl: loaded late, run inside our loop, and asked for TCP connections. */
 #include "curl.h"
 
+#include "http.h"
+
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -53,7 +55,8 @@ dm_curl *dm_curl_of(dm_loop *l, dm_why *why) {
 
 void dm_curl_free(dm_curl *c) {
     if (!c) return;
-    c->multi_cleanup(c->multi);
+    c->multi_cleanup(c->multi);     /* closes what was kept, and tells the pool */
+    dm_http_pool_free(c->pool);
     free(c);
 }
 
@@ -180,11 +183,10 @@ static bool make_url(char *url, size_t size, const char *host, int port) {
     return snprintf(url, size, "http://%s:%d", host, port) < (int)size;
 }
 
-static bool proxy_fits(const char *proxy, dm_why *why) {
+bool dm_proxy_fits(const char *proxy, dm_why *why) {
     static const char *const schemes[] = {"http://", "socks4://", "socks4a://", "socks5://", "socks5h://"};
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (strncasecmp(proxy, schemes[i], strlen(schemes[i])) == 0) return true;
-    /* never shown: it may hold a password */
     dm_why_set(why, "the proxy cannot be used: begin it with http://, socks5h://, socks5://, socks4a:// or socks4://");
     return false;
 }
@@ -198,7 +200,7 @@ bool dm_connect_start(dm_connect *c, dm_loop *l, const char *host, int port, dou
             if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
         return false;
     }
-    if (proxy && *proxy && !proxy_fits(proxy, why)) return false;
+    if (proxy && *proxy && !dm_proxy_fits(proxy, why)) return false;
     snprintf(c->host, sizeof c->host, "%s", host);
     if (!dm_transfer_init(&c->transfer, l, proxy, why)) return false;
     c->transfer.done = connect_done;

@@ -26,6 +26,7 @@
     X(multi_poll, curl_multi_poll)                  \
     X(multi_info_read, curl_multi_info_read)        \
     X(multi_cleanup, curl_multi_cleanup)            \
+    X(version_info, curl_version_info)              \
     X(slist_append, curl_slist_append)              \
     X(slist_free_all, curl_slist_free_all)
 
@@ -40,6 +41,7 @@ typedef struct dm_curl {
 #undef DM_X
     CURLM *multi;
     unsigned running;               /* transfers in the multi handle */
+    struct dm_http_pool *pool;      /* http.h; NULL: no request was made yet */
 } dm_curl;
 
 /* One transfer. Whoever makes it embeds this, fills 'done' and the easy handle's
@@ -65,6 +67,8 @@ void dm_curl_turn(dm_curl *c, int epoll, int ms);
 bool dm_transfer_init(dm_transfer *t, dm_loop *l, const char *proxy, dm_why *why);
 bool dm_transfer_start(dm_transfer *t, dm_why *why);    /* false: ended already */
 void dm_transfer_end(dm_transfer *t);                   /* fires the wait; fine twice */
+/* Is this a proxy URL that can be used here? Its text is never shown: it may hold a password. */
+bool dm_proxy_fits(const char *proxy, dm_why *why);
 void dm_transfer_words(const dm_transfer *t, CURLcode code, const char *host, dm_why *why);
 
 /* ---- a TCP connection made by libcurl -----------------------------------*/

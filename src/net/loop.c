@@ -151,7 +151,7 @@ unsigned dm_loop_wait(dm_loop *l, double seconds) {
 }
 
 static void fire(dm_loop *l, unsigned id, bool timed_out) {
-    if (id == 0 || !l->waits[id].live) return;
+    if (id == 0 || id > l->size || !l->waits[id].live) return;
     wait *w = &l->waits[id];
     heap_remove(l, id);
     if (w->watch) w->watch->wait[w->who] = 0;

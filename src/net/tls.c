@@ -22,7 +22,7 @@ struct dm_tls_conn {
     bool client, up, broken;
     bool heard;
     unsigned char first;            /* the first octet that came: tells clear text from TLS */
-    char names[200];                /* whom a refused certificate is for */
+    char names[DM_TLS_NAMES];       /* whom a refused certificate is for */
 };
 
 /* ---- the BIO ------------------------------------------------------------
@@ -260,19 +260,22 @@ static void alternative_names(X509 *x, char *out, size_t size) {
 }
 
 /* A refused certificate is not kept by OpenSSL, so its names are noted while it is looked at. */
-static int verified(int ok, X509_STORE_CTX *store) {
+static void note_names(X509_STORE_CTX *store, char *names) {
     int error = X509_STORE_CTX_get_error(store);
-    if (ok || (error != X509_V_ERR_HOSTNAME_MISMATCH && error != X509_V_ERR_IP_ADDRESS_MISMATCH)) return ok;
-    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     X509 *x = X509_STORE_CTX_get0_cert(store);
-    dm_tls_conn *t = ssl ? SSL_get_app_data(ssl) : NULL;
-    if (!t || !x) return ok;
-    alternative_names(x, t->names, sizeof t->names);
-    if (t->names[0] == '\0') {
+    if (!x || (error != X509_V_ERR_HOSTNAME_MISMATCH && error != X509_V_ERR_IP_ADDRESS_MISMATCH)) return;
+    alternative_names(x, names, DM_TLS_NAMES);
+    if (names[0] == '\0') {
         char name[128];
         common_name(x, name, sizeof name);
-        snprintf(t->names, sizeof t->names, name[0] ? "%s, in its common name only" : "nobody%s", name);
+        snprintf(names, DM_TLS_NAMES, name[0] ? "%s, in its common name only" : "nobody%s", name);
     }
+}
+
+static int verified(int ok, X509_STORE_CTX *store) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    dm_tls_conn *t = ssl ? SSL_get_app_data(ssl) : NULL;
+    if (!ok && t) note_names(store, t->names);
     return ok;
 }
 
@@ -310,20 +313,19 @@ static dm_tls_conn *new_tls(dm_socket *s, dm_tls_store *store, SSL_CTX *ctx) {
     return t;
 }
 
-/* The name that the certificate must be for, and SNI, which never holds an IP literal (RFC 6066, 3). */
-static bool expect(SSL *ssl, const char *name) {
+/* The name that the certificate must be for; 'host' gets it for SNI, or "" since that never holds an IP literal (RFC 6066, 3). */
+static bool expect(X509_VERIFY_PARAM *param, const char *name, char host[NAME_LENGTH + 1]) {
     unsigned char ip[16];
-    char host[NAME_LENGTH + 1];
-    if (inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1)
-        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+    host[0] = '\0';
+    if (inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1) return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
     size_t n = strlen(name);
     if (n > 0 && name[n - 1] == '.') n--;
     if (n == 0 || n > NAME_LENGTH) return false;
     memcpy(host, name, n);
     host[n] = '\0';
     /* RFC 9525: the common name counts for nothing, "f*.example.com" neither */
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    return X509_VERIFY_PARAM_set1_host(param, host, n) == 1;
 }
 
 bool dm_tls_client(dm_socket *s, const char *name, const char *ca, dm_why *why) {
@@ -339,7 +341,8 @@ bool dm_tls_client(dm_socket *s, const char *name, const char *ca, dm_why *why) 
     t->client = true;
     SSL_set_connect_state(t->ssl);
     SSL_set_verify(t->ssl, SSL_VERIFY_PEER, verified);
-    if (!expect(t->ssl, name)) {
+    char host[NAME_LENGTH + 1];
+    if (!expect(SSL_get0_param(t->ssl), name, host) || (host[0] && SSL_set_tlsext_host_name(t->ssl, host) != 1)) {
         dm_tls_free(t);
         dm_why_set(why, "no certificate can be for the name \"%.100s\"", name);
         ERR_clear_error();
@@ -373,13 +376,14 @@ void dm_tls_free(dm_tls_conn *t) {
     free(t);
 }
 
-static void why_verify(const dm_tls_conn *t, dm_why *why) {
-    long code = SSL_get_verify_result(t->ssl);
+void dm_tls_refusal(long code, const char *names, dm_why *why) {
     if (code == X509_V_ERR_HOSTNAME_MISMATCH || code == X509_V_ERR_IP_ADDRESS_MISMATCH)
-        dm_why_set(why, "certificate host mismatch (it is for: %s)", t->names);
+        dm_why_set(why, "certificate host mismatch (it is for: %s)", names);
     else
         dm_why_set(why, "%ld: %s", code, X509_verify_cert_error_string(code));
 }
+
+static void why_verify(const dm_tls_conn *t, dm_why *why) { dm_tls_refusal(SSL_get_verify_result(t->ssl), t->names, why); }
 
 /* Why the last call on t->ssl failed, or what it waits for. */
 static dm_io failed(dm_tls_conn *t, int result, dm_why *why) {
@@ -455,4 +459,35 @@ bool dm_tls_idle(dm_tls_conn *t) {
     t->error = 0;
     int result = SSL_peek_ex(t->ssl, &octet, 1, &n);
     return result != 1 && failed(t, result, &why) == DM_IO_WANT_READ;
+}
+
+/* ---- somebody else's handshakes -----------------------------------------*/
+
+bool dm_tls_ca(dm_loop *l, const char *ca, dm_why *why) {
+    ERR_clear_error();
+    dm_tls_store *store = store_of(l);
+    if (store) return client_context(store, ca, why) != NULL;
+    dm_why_set(why, "out of memory");
+    return false;
+}
+
+/* Verifies as OpenSSL does by itself; what this is called with is the context's, so it needs no slot in their SSL. */
+static int verify_theirs(X509_STORE_CTX *store, void *names) {
+    int ok = X509_verify_cert(store);
+    if (ok != 1) note_names(store, names);
+    return ok;
+}
+
+bool dm_tls_demand(SSL_CTX *theirs, dm_loop *l, const char *name, bool system, char *names) {
+    char host[NAME_LENGTH + 1];
+    dm_why why;
+    if (system) {
+        dm_tls_store *store = store_of(l);
+        SSL_CTX *ours = store ? client_context(store, NULL, &why) : NULL;
+        if (!ours) return false;
+        SSL_CTX_set1_cert_store(theirs, SSL_CTX_get_cert_store(ours));
+    }
+    SSL_CTX_set_options(theirs, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);      /* 'names' is gone by then */
+    SSL_CTX_set_cert_verify_callback(theirs, verify_theirs, names);
+    return SSL_CTX_set_min_proto_version(theirs, TLS1_2_VERSION) == 1 && expect(SSL_CTX_get0_param(theirs), name, host);
 }

@@ -25,6 +25,17 @@ dm_io dm_tls_recv(dm_tls_conn *t, void *to, size_t max, size_t *n, dm_why *why);
 dm_io dm_tls_send(dm_tls_conn *t, const void *from, size_t size, size_t *n, dm_why *why);
 bool dm_tls_idle(dm_tls_conn *t);
 
+enum { DM_TLS_NAMES = 200 };
+
+/* Can this CA file be used (NULL: the system's store)? */
+bool dm_tls_ca(dm_loop *l, const char *ca, dm_why *why);
+/* Put the demands of dm_tls_client() on a context in which somebody else (libcurl) shakes hands:
+** the name, no renegotiation, and with 'system' the system's store; a CA file is theirs to load.
+** 'names', DM_TLS_NAMES octets that live as long as the handshake, gets whom a refused certificate is for. */
+bool dm_tls_demand(SSL_CTX *theirs, dm_loop *l, const char *name, bool system, char *names);
+/* The words for a verify code of OpenSSL. */
+void dm_tls_refusal(long code, const char *names, dm_why *why);
+
 typedef struct dm_tls_info {
     const char *version, *cipher;           /* OpenSSL's, constant */
     char subject[128];                      /* the peer's common name, else its first name; may be empty */

@@ -1,4 +1,5 @@
 /* smtp_test.c - the engine against a server in memory that keeps its own list of what it took. */
+#include "alloc.h"
 #include "directmail.h"
 
 #include <setjmp.h>
@@ -675,6 +676,68 @@ static void rule_2_54_a_challenge_nobody_knows_is_cancelled(void **state) {
     assert_int_equal(why.code, DM_E_AUTH);
 }
 
+/* Whatever allocation fails, the message is settled once, and is sent only if the server said so. */
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    static const char *const said[] = {"220 hi\r\n", "250-x\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n", "504 no\r\n", "334 a\r\n",
+                                       "334 b\r\n", "235 ok\r\n", "250 ok\r\n250 ok\r\n550 no such user\r\n354 go\r\n", "250 taken\r\n", "221 bye\r\n"};
+    const size_t all = sizeof said / sizeof *said;
+    long runs = 0;
+    DM_EVERY_ALLOCATION_FAILS_ONCE {
+        dm_alloc.armed = false;
+        dm_message *m = message(0, 2, 300, false);
+        dm_smtp_options o = with_password();
+        o.trace = true;
+        dm_alloc.armed = true;
+        dm_smtp *s;
+        dm_error err;
+        dm_code code = dm_smtp_new(&s, &o, &err);
+        assert_int_equal(code, s ? DM_OK : DM_E_MEMORY);
+        size_t at = 0, brought = 0;
+        int results = 0;
+        dm_outcome outcome = DM_NOT_SENT;
+        if (s) {
+            assert_true(dm_smtp_push(s, 1, m));
+            dm_smtp_quit(s);
+        }
+        for (bool more = s != NULL; more;) {
+            dm_view data;
+            int reader;
+            size_t max;
+            dm_result got;
+            char bytes[300];
+            switch (dm_smtp_next(s, &data, &reader, &max)) {
+            case DM_WANT_READ:
+                if (at < all) dm_smtp_feed(s, dm_view_of(said[at++]));
+                else dm_smtp_lost(s, DM_E_LOST, "", "closed");
+                break;
+            case DM_WANT_TLS: dm_smtp_secured(s); break;
+            case DM_WANT_BODY:
+                memset(bytes, 'x', sizeof bytes);
+                if (brought == 0) dm_smtp_body(s, (dm_view){bytes, brought = 300});
+                else dm_smtp_body_end(s, NULL);
+                break;
+            case DM_WANT_RESULT:
+                dm_smtp_result(s, &got);
+                outcome = got.outcome;
+                results++;
+                break;
+            case DM_WANT_DONE: case DM_WANT_FAIL: more = false; break;
+            default: break;
+            }
+        }
+        if (s) assert_int_equal(results, 1);
+        if (outcome == DM_SENT) assert_true(at >= all - 1);
+        if (!dm_alloc_failed()) assert_int_equal(outcome, DM_SENT);
+        bool failed = dm_alloc.failed;
+        dm_smtp_free(s);
+        dm_message_free(m);
+        dm_alloc.failed = failed;
+        runs++;
+    }
+    assert_true(runs > 10);
+}
+
 static void what_a_transcript_shows_holds_no_secret(void **state) {
     (void)state;
     dm_smtp_options o = with_password();
@@ -873,6 +936,7 @@ int main(void) {
         cmocka_unit_test(no_known_mechanism_is_not_sent),
         cmocka_unit_test(rule_2_59_login_once_after_504_and_never_after_535),
         cmocka_unit_test(rule_2_54_a_challenge_nobody_knows_is_cancelled),
+        cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(what_a_transcript_shows_holds_no_secret),
         cmocka_unit_test(names_and_passwords_with_control_characters_are_refused),
         cmocka_unit_test(octet_by_octet_is_the_same_as_whole),

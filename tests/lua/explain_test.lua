@@ -1,4 +1,4 @@
--- directmail.explain: the meaning of replies, by service, step, number and text.
+-- directmail.explain: the meaning of replies, by service, step, number and text; and of the API's codes.
 local explain = require "directmail.explain"
 local limits = require "directmail.data.limits"
 local rules = require "directmail.data.smtp_errors"
@@ -186,5 +186,139 @@ describe("explain", function()
     assert.same({ "dm.freq" }, ids { text = "too frequently sending" })
     assert.same({ "ne.dt.rbl" }, ids { text = "DT:RBL 163 smtp" })
     assert.same({}, ids { text = "hello" })
+  end)
+end)
+
+describe("explain, of the API", function()
+  local err = require "directmail.err"
+  local rows = require "directmail.data.api_errors"
+
+  it("knows_every_documented_code_with_sentences_and_a_source", function()
+    local documented = 0
+    for _, row in ipairs(rows) do
+      if not row.source:find("^own ") then documented = documented + 1 end
+      for _, name in ipairs { "cause", "remedy", "source" } do assert.is_true(#row[name] > 6, row.code .. "." .. name) end
+    end
+    assert.equal(86, documented)
+  end)
+
+  it("finds_every_code_in_any_case_and_makes_an_error_of_it", function()
+    for _, row in ipairs(rows) do
+      local code = row.code:gsub("<Name>$", "Quux"):gsub("<%.%.%.>$", "")
+      for _, written in ipairs { code, code:lower(), code:upper() } do
+        local got = explain.api { code = written, status = row.status }
+        assert.same({ row.code, row.cause, row.our, row.outcome }, { got.id, got.cause, got.our, got.outcome })
+        assert.equal(row.code, explain.api_code(written).id)
+      end
+      local e = err.new(explain.api_fields({ code = code, status = row.status }, 0))
+      assert.equal(row.our, e.code)
+      if row.outcome == "unknown" or row.retry == "no" or row.retry == "once" then
+        assert.is_false(e.retry, row.code)
+        assert.is_nil(e.after, row.code)
+      else
+        assert.is_true(e.retry and e.after > 0, row.code)
+      end
+    end
+  end)
+
+  it("maps_codes_to_ours_and_to_who_is_to_blame", function()
+    for code, want in pairs {
+      ["SignatureDoesNotMatch"] = { "SIGNATURE", "credentials" }, ["IncompleteSignature"] = { "SIGNATURE", "client-bug" },
+      ["InvalidSignatureMethod"] = { "SIGNATURE", "client-bug" }, ["InvalidSignature"] = { "SIGNATURE", "client-bug" },
+      ["InvalidTimeStamp.Expired"] = { "CLOCK", "client-bug" }, ["InvalidTimeStamp.Format"] = { "CLOCK", "client-bug" },
+      ["IllegalTimestamp"] = { "CLOCK", "client-bug" }, ["InvalidTimeStamp.Other"] = { "CLOCK", "client-bug" },
+      ["InvalidAccessKeyId.NotFound"] = { "CREDENTIALS", "credentials" }, ["InvalidAccessKeyId.New"] = { "CREDENTIALS", "credentials" },
+      ["Forbidden.AccessKeyDisabled"] = { "CREDENTIALS", "credentials" }, ["InvalidSecurityToken.New"] = { "CREDENTIALS", "credentials" },
+      ["MissingSecurityToken"] = { "CREDENTIALS", "credentials" },
+      ["Throttling.User"] = { "THROTTLED", "rate" }, ["Throttling.Something.New"] = { "THROTTLED", "rate" },
+      ["FlowThrottling"] = { "THROTTLED", "rate" }, ["InvalidQuota.Daily"] = { "QUOTA", "quota" }, ["InvalidQuotaMonth"] = { "QUOTA", "quota" },
+      ["InvalidToAddress"] = { "REFUSED", "recipient" }, ["InvalidToAddress.Spam"] = { "REFUSED", "recipient" },
+      ["InvalidReceiverName.Malformed"] = { "REFUSED", "recipient" }, ["InvalidSendMail.Spam"] = { "REFUSED", "content" },
+      ["InvalidUserStatusFrozen"] = { "REFUSED", "account" }, ["Forbidden.New"] = { "REFUSED", "credentials" },
+      ["InvalidMailAddressDomain.Malformed"] = { "REFUSED", "sender-dns" }, ["MissingToAddress"] = { "REFUSED", "client-bug" },
+      ["InvalidFromALias.Malformed"] = { "REFUSED", "client-bug" },
+    } do
+      local got = explain.api { code = code, status = 400 }
+      assert.same(want, { got.our, got.blame }, code)
+      assert.equal("refused", got.outcome, code)
+    end
+  end)
+
+  it("blames_the_sender_for_an_invalid_mail_address_and_not_the_recipient", function()
+    for _, code in ipairs { "InvalidMailAddress.NotFound", "InvalidMailAddress", "InvalidMailAddress.New", "InvalidMailAddressNew" } do
+      local got = explain.api { code = code, status = 404 }
+      assert.same({ "REFUSED", "sender-config", true }, { got.our, got.blame, got.permanent }, code)
+    end
+    assert.matches("sender is unknown in this region", explain.api { code = "InvalidMailAddress.NotFound", status = 404 }.cause)
+  end)
+
+  it("takes_the_longest_beginning_and_a_name_where_one_belongs", function()
+    assert.equal("Invalid<Name>", explain.api { code = "InvalidAddressType" }.id)
+    assert.equal("InvalidParameter", explain.api { code = "InvalidParameter.New" }.id)
+    assert.equal("InvalidQuota<...>", explain.api_code("InvalidQuota").id)
+    assert.is_nil(explain.api_code "Invalid")
+    assert.is_nil(explain.api_code "Missing")
+    assert.is_nil(explain.api_code "NeverHeardOf")
+    assert.is_nil(explain.api_code "")
+    assert.is_nil(explain.api_code(("a."):rep(3000)))
+  end)
+
+  it("falls_back_to_the_class_of_the_status", function()
+    local function got(status, code)
+      local rule = explain.api { code = code, status = status }
+      return { rule.id, rule.our, rule.retry, rule.permanent, rule.outcome }
+    end
+    assert.same({ "4xx", "REFUSED", "no", true, "refused" }, got(409, "NeverHeardOf"))
+    assert.same({ "4xx", "REFUSED", "no", true, "refused" }, got(404))
+    assert.same({ "Throttling", "THROTTLED", "backoff", false, "refused" }, got(429, "NeverHeardOf"))
+    assert.same({ "5xx", "REFUSED", "backoff", false, "unknown" }, got(502))
+    assert.same({ "5xx", "REFUSED", "backoff", false, "unknown" }, got(599, "NeverHeardOf"))
+    assert.same({ "HTTP 413", "SIZE", "no", true, "refused" }, got(413))
+    assert.same({ "HTTP 414", "REFUSED", "no", true, "refused" }, got(414, ""))
+    for _, status in ipairs { 200, 204, 301, 307, 0 } do
+      assert.same({ "none", "PROTOCOL", "no", true, "unknown" }, got(status), status)
+    end
+    assert.same({ "none", "PROTOCOL", "no", true, "unknown" }, got(nil))
+  end)
+
+  it("lets_the_code_decide_where_pages_differ_about_the_status", function()
+    assert.equal("THROTTLED", explain.api { code = "Throttling", status = 503 }.our)
+    assert.equal("refused", explain.api { code = "Throttling.User", status = 503 }.outcome)
+    assert.equal("SIGNATURE", explain.api { code = "SignatureDoesNotMatch", status = 403 }.our)
+    assert.equal("unknown", explain.api { code = "InternalError", status = 400 }.outcome)
+  end)
+
+  it("does_not_trust_a_likeness_against_a_status_that_says_otherwise", function()
+    assert.same({ "5xx", "unknown" }, (function(r) return { r.id, r.outcome } end)(explain.api { code = "InvalidWorker", status = 500 }))
+    assert.equal("THROTTLED", explain.api { code = "Forbidden.Frequency", status = 429 }.our)
+    assert.equal("CREDENTIALS", explain.api { code = "MissingSecurityToken", status = 500 }.our)
+  end)
+
+  it("never_calls_for_a_repeat_of_a_send_whose_outcome_is_unknown", function()
+    for _, answer in ipairs { { code = "ServiceUnavailable", status = 503 }, { code = "InternalError", status = 500 }, { status = 504 } } do
+      local fields = explain.api_fields(answer)
+      assert.same({ "unknown", false }, { fields.outcome, fields.retry })
+      assert.is_nil(fields.after)
+      answer.sending = false
+      fields = explain.api_fields(answer)
+      assert.same({ "refused", true, limits.retry_backoff }, { fields.outcome, fields.retry, fields.after })
+    end
+    assert.equal("not_sent", explain.api_fields { status = 302, sending = false }.outcome)
+    assert.equal("unknown", explain.api_fields { status = 302 }.outcome)
+  end)
+
+  it("waits_as_the_row_says", function()
+    assert.equal(16 * 3600, explain.api_fields({ code = "InvalidQuota.Day", status = 400 }, 0).after)
+    assert.equal(limits.retry_backoff, explain.api_fields { code = "Throttling.Api", status = 400 }.after)
+    assert.is_nil(explain.api_fields { code = "InvalidTimeStamp.Expired", status = 400 }.after)
+    assert.equal("once", explain.api { code = "SignatureNonceUsed", status = 400 }.retry)
+  end)
+
+  it("stays_quick_on_a_hostile_code", function()
+    local before = os.clock()
+    for _, code in ipairs { ("a."):rep(500000), ("."):rep(1000000), "Invalid" .. ("x"):rep(1000000), "\0\255" } do
+      explain.api { code = code, status = 400 }
+    end
+    assert.is_true(os.clock() - before < 2)
   end)
 end)

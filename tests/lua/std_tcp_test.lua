@@ -46,7 +46,7 @@ local function echo(sock)
 end
 
 -- Run Lua text in a process of its own, which dials back to tell what it found.
-local function in_process(text, env, during)
+local function in_process(text, env, during, limits)
   local listener = assert(host.listen("127.0.0.1", 0))
   local told
   local reader = host.spawn(function()
@@ -57,7 +57,7 @@ local function in_process(text, env, during)
     end
     told = read(sock)
   end)
-  local child = assert(host.child({ LUA, "-e", ([[
+  local child = assert(host.child({ "sh", "-c", (limits or "") .. 'exec "$0" -e "$1"', LUA, ([[
     local host = require "directmail.host.std"
     local back = host.tcp()
     assert(back:connect("127.0.0.1", %d))
@@ -418,6 +418,27 @@ describe("a listener", function()
     assert.has_error(function() listener:accept() end, "another task is accepting on this listener")
     listener:close()
     assert.is_true((host.wait(task)))
+  end)
+
+  it("waits for a free descriptor instead of failing", function()
+    local told = in_process([[
+      local listener = assert(host.listen("127.0.0.1", 0))
+      local sock = host.tcp()
+      assert(sock:connect("127.0.0.1", listener.port))
+      local hoard = {}
+      repeat
+        local more = io.open("/dev/null")
+        hoard[#hoard + 1] = more
+      until not more
+      local accepted
+      local task = host.spawn(function() accepted = { listener:accept() } end)
+      host.sleep(0.05)
+      back:send(tostring(accepted))
+      for _, file in ipairs(hoard) do file:close() end
+      host.wait(task)
+      back:send(" " .. tostring(accepted[1] ~= nil))
+    ]], nil, nil, "ulimit -n 60; ")
+    assert.equal("nil true", told)
   end)
 
   it("accepts a hundred connections that came at once", function()

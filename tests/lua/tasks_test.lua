@@ -157,3 +157,43 @@ describe("a task", function()
     assert.has_error(function() host.wait(host.spawn(function() end), {}) end, "bad argument #2 to 'wait' (task expected)")
   end)
 end)
+
+for _, home in ipairs { "memory", "std" } do
+  describe("a semaphore of the " .. home .. " host", function()
+    local host
+
+    before_each(function() host = home == "std" and require "directmail.host" or memory.new() end)
+
+    it("is passed once for each post, before or after", function()
+      local semaphore, log = host.semaphore(), {}
+      semaphore:post(2)
+      assert.is_true(semaphore:wait(1))
+      assert.is_true(semaphore:wait(1))
+      local tasks = {}
+      for i = 1, 3 do
+        tasks[i] = host.spawn(function()
+          assert(semaphore:wait())
+          log[#log + 1] = i
+        end)
+      end
+      semaphore:post()
+      assert.is_true(host.wait(tasks[1]))
+      assert.same({ 1 }, log)
+      semaphore:post(2)
+      assert.is_true(host.wait(tasks[2]))
+      assert.is_true(host.wait(tasks[3]))
+      assert.same({ 1, 2, 3 }, log)
+    end)
+
+    it("gives up at its time limit, and a later post is not lost on who left", function()
+      local semaphore = host.semaphore()
+      assert.same({ nil, "timeout" }, { semaphore:wait(0.01) })
+      local patient = host.spawn(function() return semaphore:wait(20) end)
+      semaphore:post()
+      assert.same({ true, true }, { host.wait(patient) })
+      semaphore:post()
+      assert.is_true(semaphore:wait(0.01))
+      assert.same({ nil, "timeout" }, { semaphore:wait(0.01) })
+    end)
+  end)
+end

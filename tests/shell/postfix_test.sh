@@ -13,6 +13,7 @@ work=$(mktemp -d)
 chmod 755 "$work"
 rig=$work/rig
 trap 'sh tests/support/postfix.sh stop "$rig"; rm -rf "$work"' EXIT
+trap 'exit 143' INT TERM        # a shell that a signal ends runs no EXIT trap of its own
 dm=$PWD/build/directmail
 
 sh tests/support/postfix.sh start "$rig" >"$work/log" 2>&1

@@ -24,7 +24,11 @@ end
 local function event_line(event)
   local what
   if event.event == "mail" then
-    what = ('%s → %s  "%s"   %s'):format(event.mail_from, table.concat(event.rcpt_to, ", "), event.subject, event.id)
+    what = ('%s → %s  "%s"   %s'):format(event.action or event.mail_from, table.concat(event.rcpt_to, ", "), event.subject, event.id)
+  elseif event.event == "call" and (event.fault or event.status ~= 200) then
+    local said = event.status and ("%d %s"):format(event.status, event.code or event.text or "") or "no answer"
+    what = ("%s  %s%s%s"):format(event.action or "call", said, event.note and (" (%s)"):format(event.note) or "",
+      event.fault and (" (fault: %s)"):format(event.fault) or "")
   elseif event.event == "command" and (event.step == "auth" or event.fault or (event.reply or 0) >= 400) then
     local about = event.user or event.rcpt_to or event.mail_from or ""
     local said = event.reply and ("%d %s"):format(event.reply, event.text) or "no reply"
@@ -37,20 +41,28 @@ local function event_line(event)
   return what and ("%s %-5s %s\n"):format(os.date("%H:%M:%S"), event.via or "", what)
 end
 
-local function bare(url) return (url:gsub("^%a+://", "")) end
+local function bare(url) return (url:gsub("^%a+://", ""):gsub("/$", "")) end
 
 local function greeting(box, kept)
   return ("Direct Mail on this machine only: nothing leaves it.\n"
-    .. "  smtp   %s (STARTTLS)   smtps %s\n"
+    .. "  inbox  %s\n"
+    .. "  api    %s   smtp %s (STARTTLS)   smtps %s\n"
     .. "  mails  %s/mail%s\n"
     .. "  use    directmail sandbox -- ./my-test         (or --json: its first line has the settings to export)\n")
-    :format(bare(box.urls.smtp), bare(box.urls.smtps), box.dir, kept and "" or "   (removed at the end; --dir DIR keeps them)")
+    :format(box.urls.web, box.urls.api, bare(box.urls.smtp), bare(box.urls.smtps), box.dir, kept and "" or "   (removed at the end; --dir DIR keeps them)")
 end
 
 local function port(text)
   local n = tonumber(text)
   if not text:find("^%d+$") or n > 65535 then return nil, ("%q is no port: 0 to 65535, 0 for a free one"):format(text) end
   return math.tointeger(n)
+end
+
+-- The settings for a command: its own temporary credentials do not go with our AccessKey, and an empty variable counts as unset.
+local function child_env(box)
+  local env = { ALIBABA_CLOUD_SECURITY_TOKEN = "" }
+  for name, value in pairs(box.env) do env[name] = value end
+  return env
 end
 
 -- The command's exit status, after a signal to us too: it gets the same one, and we wait for its end.
@@ -83,13 +95,15 @@ return {
   parser = function(parser)
     parser:option "--dir" :argname "DIR"
       :description "keep mails and log there (DIR/mail, DIR/log.jsonl); else a private folder, removed at the end"
+    parser:option "--api-port" :argname "N" :convert(port) :default "0" :description "port of the HTTP API; 0: a free one"
     parser:option "--smtp-port" :argname "N" :convert(port) :default "0" :description "port that offers STARTTLS; 0: a free one"
     parser:option "--smtps-port" :argname "N" :convert(port) :default "0" :description "port that begins with TLS; 0: a free one"
+    parser:option "--web-port" :argname "N" :convert(port) :default "0" :description "port of the inbox for browsers and tests; 0: a free one"
     parser:option "--sender" :argname "ADDR" :count "*"
       :description "a sender address besides noreply@mail.example.com and news@mail.example.com"
     parser:option "--fault" :argname "RULE" :count "*"
       :description("fail on purpose, STEP:WHAT[:WHEN]...: auth:526:once, rcpt:559:to=*@bad.example, dot:drop:1/100:seed=7, "
-        .. "banner:slow=3, starttls:tls=expired")
+        .. "banner:slow=3, starttls:tls=expired, api:SingleSendMail:Throttling.User")
     parser:flag "--json" :description "first line of stdout, once all listen: addresses, files and settings to export"
     parser:argument "command" :args "*" :description "behind --: run it with the settings in its environment, end with its status"
   end,
@@ -108,7 +122,8 @@ return {
       end
     end
     local box, why = require "directmail.sandbox".start {
-      host = host, dir = args.dir, smtp_port = args.smtp_port, smtps_port = args.smtps_port,
+      host = host, dir = args.dir, api_port = args.api_port, smtp_port = args.smtp_port, smtps_port = args.smtps_port,
+      web_port = args.web_port,
       senders = args.sender, faults = args.fault, on_event = not args.json and on_event or nil,
     }
     if not box then return nil, why end
@@ -121,7 +136,7 @@ return {
     io.stdout:flush()
     local status = 0
     if has_command then
-      status, why = run_child(host, argv, box.env, signal)
+      status, why = run_child(host, argv, child_env(box), signal)
     else
       host.wait(signal)
     end

@@ -238,7 +238,7 @@ local function connection_options(options, defaults, what, level)
 end
 
 local function new_net(loop, defaults)
-  local net = { turn = loop.turn, timer = loop.timer, tick = loop.tick }
+  local net = { turn = loop.turn, timer = loop.timer, fire = loop.fire, tick = loop.tick }
   local bound, next_port, next_client = {}, 40000, 50000
 
   local Listener = {}
@@ -328,7 +328,7 @@ function M.new(options)
   local tasks = schedulers.new(net, function(text) host.log("error", text) end)
   local sockets = socket.new(net, tasks)
   host.tcp, host.listen = sockets.tcp, sockets.listen
-  host.spawn, host.wait, host.sleep = tasks.spawn, tasks.wait, tasks.sleep
+  host.spawn, host.wait, host.sleep, host.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.semaphore
 
   function host.now() return EPOCH + loop.tick() end
 

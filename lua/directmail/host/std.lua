@@ -1,7 +1,9 @@
 --- The host outside of nginx: sockets, tasks, clock and files over `directmail.net`.
 -- docs/homes.md says what differs in nginx.
 -- @module directmail.host.std
+local machine = require "directmail.host.machine"
 local net = require "directmail.net"
+local option = require "directmail.option"
 
 local M = { name = "std" }
 
@@ -18,7 +20,7 @@ local sockets = require "directmail.host.socket".new(net, tasks)
 local caller, park = tasks.caller, tasks.park
 
 M.tcp, M.listen = sockets.tcp, sockets.listen
-M.spawn, M.wait, M.sleep = tasks.spawn, tasks.wait, tasks.sleep
+M.spawn, M.wait, M.sleep, M.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.semaphore
 
 --- UTC in seconds since 1970, with fraction.
 M.now = net.now
@@ -26,6 +28,56 @@ M.now = net.now
 M.tick = net.tick
 --- n random octets, n up to 65536.
 M.random = net.random
+
+-- ---- HTTPS ----------------------------------------------------------------
+
+local REQUEST = { "url", "method", "headers", "body", "connect_timeout", "timeout", "max_head", "max_body", "ca", "proxy" }
+
+--- One HTTP/1.1 request and its answer. It leaves at most once: what a kept connection lost is never sent again.
+-- Redirects are answers like others. Certificates are always verified, from TLS 1.2 on; proxies of the environment are never used.
+-- @tparam table request `url` = "https://host[:port]/path?query", percent-encoded (http:// is the caller's to allow); `method` = "POST"
+--   when left out; `headers` = strings by name, exactly these are sent besides Host and Content-Length (Content-Length, Transfer-Encoding,
+--   Connection, Expect and Upgrade are refused); `body` = octets, with POST, PUT and PATCH; `connect_timeout` and `timeout` (60) = seconds
+--   until the connection stands, and of the whole; `max_head` (65,536) and `max_body` (16 MiB) = octets of the answer;
+--   `ca` = PEM file that replaces the system's store; `proxy` = "http://…" or "socks5h://…"
+-- @treturn[1] table `status`, `headers` (by lower-case name; several of a name joined with ", "), `body`, `peer` = "203.0.113.9:443"
+--   (nil behind a proxy), `seconds`, `reused` = over a kept connection
+-- @treturn[2] nil
+-- @treturn[2] table `code` = DNS, CONNECT, TLS, TIMEOUT, LOST or PROTOCOL; `detail` of TLS = name, expired, issuer, clear, version or nil; `words`;
+--   `step` = "connect" or "api"; `sent` = at least one octet of the request may have left; `peer`; `seconds`
+-- @raise when the request cannot be written as HTTP: nothing left then
+function M.http(request)
+  option.check(request, REQUEST, "host.http")
+  local me = caller(2)
+  local call, id = net.http(request)
+  if call then
+    park(id, me)
+    call, id = call:finish()
+  end
+  if not call then
+    local failure = id
+    if failure.code == "TLS" then
+      local _, detail = require "directmail.session".loss(failure.words, "tls")
+      failure.detail = detail ~= "" and detail or nil
+    end
+    return nil, failure
+  end
+  local function broken(why)
+    return nil, { code = "PROTOCOL", words = why, step = "api", sent = true, peer = call.peer, seconds = call.seconds }
+  end
+  -- libcurl forgives much; the other homes read heads by these rules too
+  local head, why = require "directmail.core".head("response", call.head, request.method or "POST")
+  if not head then return broken("the answer is no HTTP/1.1: " .. (why or "its head has no end")) end
+  if head.status < 200 then return broken("the server changed the protocol unasked") end
+  local headers = {}
+  for _, field in ipairs(head.list) do
+    local name = field[1]:lower()
+    headers[name] = headers[name] and headers[name] .. ", " .. field[2] or field[2]
+  end
+  return { status = head.status, headers = headers, body = call.body, peer = call.peer, seconds = call.seconds, reused = call.reused }
+end
+
+-- ---- certificates ---------------------------------------------------------
 
 --- A server's certificate (its chain behind it) with its key, both PEM; raises when they are unusable.
 M.identity = net.identity
@@ -49,41 +101,11 @@ function M.env(name)
   return value ~= "" and value or nil
 end
 
---- The whole file.
--- @tparam string path
--- @tparam[opt] integer max octets; a larger file is refused
--- @return bytes; or nil and why: "is a directory", "no such file or directory" …
-function M.read(path, max)
-  local file, why = io.open(path, "rb")
-  local bytes
-  if file then
-    bytes, why = file:read(max and max + 1 or "*a")
-    file:close()
-    if not bytes and not why and max then bytes = "" end        -- read(n) says nil at the end of an empty file
-  else
-    local prefix = path .. ": "
-    if why:sub(1, #prefix) == prefix then why = why:sub(#prefix + 1) end
-  end
-  if not bytes then return nil, (why or "cannot be read"):lower() end
-  if max and #bytes > max then return nil, ("larger than %d octets"):format(max) end
-  return bytes
-end
+--- The whole file, see `directmail.host.machine`.
+M.read = machine.read
 
---- The machine's full name, with a dot, or nil. Asks no name server: a start must not hang on one.
-function M.hostname()
-  local name = net.hostname()
-  if not name or name == "localhost" then return nil end
-  if name:find("%.[^.]") then return name end
-  for line in (M.read("/etc/hosts", 1048576) or ""):gmatch("[^\r\n]+") do
-    local known, full = false, nil
-    for word in line:gsub("#.*", ""):gmatch("%S+") do
-      if word == name then known = true end
-      if not full and word:find("%a") and word:find("^[%w-]+%.[%w.-]*%w$") and word ~= "localhost.localdomain" then full = word end
-    end
-    if known and full then return full end
-  end
-  return nil
-end
+--- The machine's full name, with a dot, or nil.
+function M.hostname() return machine.full_name(net.hostname()) end
 
 --- A new folder under TMPDIR that only its owner may enter: path, or nil, why.
 M.mkdtemp = net.mkdtemp

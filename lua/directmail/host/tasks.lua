@@ -4,7 +4,8 @@
 --    poll.turn(out, seconds) -> n    fills out[1..n] with the numbers of waits that are over, negative when their
 --                                    time limit ended them; waits up to `seconds` (nil: for ever); nil when
 --                                    nothing is waited for
---    poll.timer(seconds) -> number   a wait that only time ends
+--    poll.timer(seconds) -> number   a wait that time ends (nil: never), or poll.fire
+--    poll.fire(number)               ends a wait of poll.timer now
 -- @module directmail.host.tasks
 local M = {}
 
@@ -31,7 +32,7 @@ end
 --- A scheduler over one loop.
 -- @tparam table poll see above
 -- @tparam function report called with the text of an error that ended a task nobody waited for
--- @treturn table `spawn wait sleep caller park`
+-- @treturn table `spawn wait sleep semaphore caller park`
 function M.new(poll, report)
   local waiting = {}                    -- number of a wait -> its caller: a task, or a table for who waits outside of tasks
   local ready, first, last = {}, 1, 0   -- tasks to go on with, in order
@@ -181,6 +182,47 @@ function M.new(poll, report)
     local ended = block(caller)
     for i = 1, n do select(i, ...).waiter = nil end
     return take(ended)
+  end
+
+  --- What one task counts up and others wait for, as `ngx.semaphore`.
+  -- @treturn table `wait(seconds)` -> true, or nil and "timeout" (nil: wait for ever); `post(n)`
+  function tasks.semaphore()
+    local semaphore, count = {}, 0
+    local ids, callers, head, tail = {}, {}, 1, 0
+
+    function semaphore:wait(seconds)
+      if count > 0 then
+        count = count - 1
+        return true
+      end
+      local caller = tasks.caller(2)
+      local id = poll.timer(seconds)
+      tail = tail + 1
+      local place = tail
+      ids[place], callers[place] = id, caller
+      if tasks.park(id, caller) then return true end
+      ids[place], callers[place] = nil, nil
+      return nil, "timeout"
+    end
+
+    function semaphore:post(n)
+      for _ = 1, n or 1 do
+        -- who gave up by his time limit may stand here still, and his number may be another's by now
+        while head <= tail and not (ids[head] and waiting[ids[head]] == callers[head]) do
+          ids[head], callers[head] = nil, nil
+          head = head + 1
+        end
+        if head <= tail then
+          poll.fire(ids[head])
+          ids[head], callers[head] = nil, nil
+          head = head + 1
+        else
+          count = count + 1
+        end
+      end
+    end
+
+    return semaphore
   end
 
   return tasks

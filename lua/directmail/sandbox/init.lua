@@ -1,21 +1,27 @@
 --- An emulator of Direct Mail on loopback: nothing leaves the machine.
 --
 --     local box = assert(directmail.sandbox.start())
---     -- box.env has the settings: DIRECTMAIL_SMTP, DIRECTMAIL_SMTP_PASSWORD ...
+--     -- box.env has the settings: DIRECTMAIL_API, DIRECTMAIL_SMTP, DIRECTMAIL_SMTP_PASSWORD ...
 --     local mail = assert(box:wait { to = "ann@example.com", timeout = 5 })
 --     box:stop()
 --
--- It listens on 127.0.0.1 only, with a certificate of its own authority and a
--- password of its own, both made anew for each run.
+-- It listens on 127.0.0.1 only, with a certificate of its own authority, a password
+-- and an AccessKey of its own, all made anew for each run.
 -- @module directmail.sandbox
 local core = require "directmail.core"
 local err = require "directmail.err"
 local option = require "directmail.option"
+local account = require "directmail.sandbox.account"
+local api = require "directmail.sandbox.api"
 local faults = require "directmail.sandbox.faults"
 local log = require "directmail.sandbox.log"
 local mails = require "directmail.sandbox.mails"
+local nonces = require "directmail.sandbox.nonces"
 local senders = require "directmail.sandbox.senders"
 local smtp = require "directmail.sandbox.smtp"
+local web = require "directmail.sandbox.web"
+
+local unpack = table.unpack or unpack
 
 local M = {}
 
@@ -24,16 +30,22 @@ local NAMES = { "localhost", "127.0.0.1", "::1" }
 local REGION = "ap-southeast-1"
 local MAX_CONNECTIONS = 400     -- at a time; a client that leaks connections is to see it, before descriptors run out
 
-local OPTIONS = { "host", "dir", "smtp_port", "smtps_port", "senders", "faults", "on_event" }
+local OPTIONS = { "host", "dir", "api_port", "smtp_port", "smtps_port", "web_port", "senders", "faults", "on_event" }
+
+-- What listens: its name, its URL, the option with its port, the protocol, and how that begins.
+local PORTS = {
+  { "api", "http://%s:%d/", "api_port", api }, { "smtp", "smtp://%s:%d", "smtp_port", smtp, "starttls" },
+  { "smtps", "smtps://%s:%d", "smtps_port", smtp, "implicit" }, { "web", "http://%s:%d/", "web_port", web },
+}
 
 local Box = {}
 Box.__index = Box
 
--- 20 characters as the console asks for: digits, upper and lower case letters, several of each.
-local function password(host)
+-- n characters as the console asks for in a password: digits, upper and lower case letters, several of each.
+local function secret_text(host, n)
   local classes, out = { "abcdefghijkmnopqrstuvwxyz", "ABCDEFGHJKLMNPQRSTUVWXYZ", "23456789" }, {}
-  local dice = host.random(20)
-  for i = 1, 20 do
+  local dice = host.random(n)
+  for i = 1, n do
     local class = classes[i % 3 + 1]
     local place = dice:byte(i) % #class + 1
     out[i] = class:sub(place, place)
@@ -60,8 +72,8 @@ local function identities(host, authority)
   end
 end
 
--- Let `protocol` have one connection, which begins with TLS or not as `tls` says.
-function Box:serve(sock, protocol, tls)
+-- Let `protocol` have one connection to a port, which begins with TLS or not as `tls` says.
+function Box:serve(sock, port, protocol, tls)
   self.connections = self.connections + 1
   self.open[sock] = true
   local ok, why = true, nil
@@ -72,6 +84,7 @@ function Box:serve(sock, protocol, tls)
     self.busy = self.busy + 1
     local task = self.host.spawn(protocol.serve, sock, {
       host = self.host, log = self.log, mails = self.store, senders = self.senders, faults = self.faults,
+      account = self.account, nonces = self.nonces, box = self, port = port,
       number = self.connections, tls = tls, identity = self.identity,
     })
     ok, why = self.host.wait(task)
@@ -89,7 +102,7 @@ function Box:accept(listener, protocol, tls)
   while true do
     local sock, why = listener:accept()
     if sock then
-      self.host.spawn(self.serve, self, sock, protocol, tls)
+      self.host.spawn(self.serve, self, sock, listener.port, protocol, tls)
     else
       if not self.stopped then self.log:add { event = "error", text = "accept: " .. tostring(why) } end
       return
@@ -201,29 +214,34 @@ local function set_up(self, options)
   if not ok then return nil, file_error(self.ca, why) end
   self.identity = identities(host, authority)
   self.store = mails.new(host, self.dir .. "/mail", self.log)
-  local secret = password(host)
+  local secret = secret_text(host, 20)
   self.senders = senders.new(secret, more)
-  local clear, first
-  clear, why = self:listen(options.smtp_port or 0, smtp, "starttls")
-  if not clear then return nil, why end
-  first, why = self:listen(options.smtps_port or 0, smtp, "implicit")
-  if not first then return nil, why end
-  self.urls = { smtp = ("smtp://%s:%d"):format(ADDRESS, clear.port), smtps = ("smtps://%s:%d"):format(ADDRESS, first.port) }
+  self.account = account.new(self.senders, "LTAI5t" .. secret_text(host, 18), secret_text(host, 30))     -- as long as the service's
+  self.nonces = nonces.new()
+  for _, entry in ipairs(PORTS) do
+    local name, scheme, option_name, protocol, tls = unpack(entry)
+    local listener
+    listener, why = self:listen(options[option_name] or 0, protocol, tls)
+    if not listener then return nil, why end
+    self.urls[name] = scheme:format(ADDRESS, listener.port)
+  end
   local sender = self.senders.list[1].address
   self.env = {
-    DIRECTMAIL_REGION = REGION, DIRECTMAIL_SENDER = sender, DIRECTMAIL_SMTP = self.urls.smtp, DIRECTMAIL_SMTP_USER = sender,
-    DIRECTMAIL_SMTP_PASSWORD = secret, DIRECTMAIL_CA = self.ca,
+    DIRECTMAIL_REGION = REGION, DIRECTMAIL_SENDER = sender, DIRECTMAIL_API = self.urls.api, DIRECTMAIL_SMTP = self.urls.smtp,
+    DIRECTMAIL_SMTP_USER = sender, DIRECTMAIL_SMTP_PASSWORD = secret, DIRECTMAIL_CA = self.ca,
+    ALIBABA_CLOUD_ACCESS_KEY_ID = self.account.access_key_id, ALIBABA_CLOUD_ACCESS_KEY_SECRET = self.account.access_key_secret,
   }
   local rules = self.faults:texts()
-  self.log:add { event = "start", smtp = self.urls.smtp, smtps = self.urls.smtps, faults = #rules > 0 and rules or nil }
+  self.log:add { event = "start", api = self.urls.api, smtp = self.urls.smtp, smtps = self.urls.smtps, web = self.urls.web,
+    faults = #rules > 0 and rules or nil }
   return true
 end
 
 --- Start it. It serves while its task or the program's main flow waits.
--- @tparam ?table options `{dir = folder (a fresh private one, removed by stop), smtp_port = 0, smtps_port = 0 (0: a free one),
+-- @tparam ?table options `{dir = folder (a fresh private one, removed by stop), api_port, smtp_port, smtps_port, web_port = 0 (a free one),
 -- senders = {address...} besides noreply@mail.example.com and news@mail.example.com, faults = {rule...},
 -- on_event = function(event), host = a host table}`
--- @treturn[1] table box `{env = {NAME = value}, urls = {smtp, smtps}, dir, ca}` with the methods
+-- @treturn[1] table box `{env = {NAME = value}, urls = {api, smtp, smtps, web}, dir, ca}` with the methods
 -- `wait`, `mails`, `clear`, `set_faults` and `stop`
 -- @treturn[2] nil
 -- @treturn[2] directmail.err OPTION (a fault rule, or a home without listeners), FILE, CONNECT (a port is taken)
@@ -235,7 +253,7 @@ function M.start(options)
     return nil, err.new { code = "OPTION", cause = "the sandbox cannot listen within " .. host.name,
       remedy = "start it beside: directmail sandbox --json, and take its settings" }
   end
-  local self = setmetatable({ host = host, dir = options.dir, listeners = {}, open = {}, connections = 0, busy = 0 }, Box)
+  local self = setmetatable({ host = host, dir = options.dir, listeners = {}, urls = {}, open = {}, connections = 0, busy = 0 }, Box)
   local ok, why = set_up(self, options)
   if ok then return self end
   self:stop()

@@ -1,9 +1,10 @@
 --- Mails that the sandbox has accepted: files for everybody, a list in memory to look through and to wait on.
 -- @module directmail.sandbox.mails
 local arrival = require "directmail.sandbox.arrival"
+local cjson = require "cjson.safe"
 local err = require "directmail.err"
 local glob = require "directmail.sandbox.glob"
-local json = require "cjson"
+local json = require "directmail.sandbox.json"
 local log = require "directmail.sandbox.log"
 local read = require "directmail.sandbox.read"
 
@@ -47,9 +48,18 @@ local function exists(path)
   return file ~= nil
 end
 
+local function slurp(path)
+  local file, why = io.open(path, "rb")
+  if not file then return nil, why end
+  local bytes = file:read("*a")
+  file:close()
+  return bytes
+end
+
 function Mails:path(id, ending) return ("%s/%s.%s"):format(self.dir, id, ending) end
 
--- An earlier run may have left mails in the folder.
+--- The id that the next mail may have; an earlier run may have left mails in the folder.
+-- @treturn string 18 digits
 function Mails:next_id()
   local id
   repeat
@@ -61,28 +71,25 @@ end
 
 --- Keep an accepted mail: `ID.eml`, then `ID.json`, then whoever waits for it is woken.
 -- @tparam table envelope `{via = "smtp"|"api", mail_from, rcpt_to = {address...}, user, tls = "none|starttls|implicit", subject,
--- action, params, access_key_id, request_id}`
+-- action, params, access_key_id, request_id, id = from next_id when the message names it}`
 -- @tparam string bytes the message as received, dot-stuffing undone
 -- @treturn[1] string its id, 18 digits
 -- @treturn[2] nil
 -- @treturn[2] string why it cannot be written
 function Mails:save(envelope, bytes)
-  local id = self:next_id()
+  local id = envelope.id or self:next_id()
   local mail = { id = id, time = log.time(self.host.now()) }
   for _, name in ipairs(FIELDS) do
     if mail[name] == nil then mail[name] = envelope[name] end
   end
-  local parts = {}
-  for i, name in ipairs(FIELDS) do
-    parts[i] = ('"%s":%s'):format(name, mail[name] == nil and "null" or json.encode(mail[name]))
-  end
   local ok, why = M.write(self:path(id, "eml"), bytes)
-  if ok then ok, why = M.write(self:path(id, "json"), "{" .. table.concat(parts, ",") .. "}\n") end
+  if ok then ok, why = M.write(self:path(id, "json"), json.fields(mail, FIELDS) .. "\n") end
   if not ok then
     os.remove(self:path(id, "eml"))
     return nil, why
   end
   mail.subject = envelope.subject or ""
+  mail.params = nil                 -- the file has them; they may be megabytes, and the list holds thousands
   self.list[#self.list + 1] = mail
   if #self.list > 2 * KEEP then
     local newest = {}
@@ -105,8 +112,8 @@ end
 
 --- A mail with its contents.
 -- @tparam string id
--- @treturn[1] table `{id, via, time, from, to = {address...}, user, tls, subject, text, html, headers,
--- attachments = {{name, type, data, cid, inline}...}, raw}`; `from` and `to` are those of the envelope
+-- @treturn[1] table `{id, via, time, from, to = {address...}, user, tls, action, params, access_key_id, request_id, subject, text, html,
+-- headers, attachments = {{name, type, data, cid, inline}...}, raw}`; `from` and `to` are those of the envelope
 -- @treturn[2] nil
 -- @treturn[2] string why
 function Mails:open(id)
@@ -115,14 +122,17 @@ function Mails:open(id)
     if mail.id == id then found = mail end
   end
   if not found then return nil, "there is no mail " .. id end
-  local file, why = io.open(self:path(id, "eml"), "rb")
-  if not file then return nil, why end
-  local bytes = file:read("*a")
-  file:close()
+  local bytes, why = slurp(self:path(id, "eml"))
+  if not bytes then return nil, why end
   local mail = read.mail(bytes)
   mail.subject = mail.subject or ""
   mail.raw, mail.from, mail.to = bytes, found.mail_from, found.rcpt_to
-  for _, name in ipairs { "id", "via", "time", "user", "tls", "action", "params", "request_id" } do mail[name] = found[name] end
+  for _, name in ipairs { "id", "via", "time", "user", "tls", "action", "access_key_id", "request_id" } do mail[name] = found[name] end
+  if found.action then
+    local meta = slurp(self:path(id, "json"))
+    local known = meta and cjson.decode(meta)
+    mail.params = known and known.params
+  end
   return mail
 end
 

@@ -34,6 +34,14 @@ local function to_utf8(text, charset)
   return text
 end
 
+-- A charset that `to_utf8` does not know, when its name is one at all (RFC 2978, 2.3).
+local function foreign(charset)
+  charset = (charset or ""):lower()
+  if #charset > 40 or not charset:find("^[%w.:_-]+$") then return nil end
+  if charset == "utf-8" or charset == "utf8" or charset == "us-ascii" or charset == "iso-8859-1" or charset == "latin1" then return nil end
+  return charset
+end
+
 --- Take a header section off the front of a message or part.
 -- @tparam string bytes
 -- @treturn table list of `{name, value}`, values unfolded and not yet decoded
@@ -203,10 +211,10 @@ local function leaf(mail, headers, body, type, params)
   local cid = M.field(headers, "Content-ID")
   if disposition ~= "attachment" and not name then
     if type == "text/plain" and not mail.text then
-      mail.text = to_utf8(data, params.charset)
+      mail.text, mail.text_charset = to_utf8(data, params.charset), foreign(params.charset)
       return
     elseif type == "text/html" and not mail.html then
-      mail.html = to_utf8(data, params.charset)
+      mail.html, mail.html_charset = to_utf8(data, params.charset), foreign(params.charset)
       return
     end
   end
@@ -239,8 +247,8 @@ end
 
 --- Read a whole message.
 -- @tparam string bytes as received, CRLF line ends
--- @treturn table `{headers = {{name, value}...}, subject, text, html, attachments = {{name, type, data, cid, inline}...}}`;
--- texts are UTF-8 when their charset is UTF-8, ASCII or ISO 8859-1, else as they came
+-- @treturn table `{headers = {{name, value}...}, subject, text, html, text_charset, html_charset, attachments = {{name, type, data,
+-- cid, inline}...}}`; texts are UTF-8 when their charset is UTF-8, ASCII or ISO 8859-1, else as they came, with its name
 function M.mail(bytes)
   local headers, body = M.headers(bytes)
   local mail = { headers = headers, subject = M.text(headers, "Subject"), attachments = {}, parts = 0 }

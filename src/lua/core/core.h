@@ -14,6 +14,7 @@ void dm_pusherror(lua_State *L, const dm_error *err);
     X(head)                 \
     X(address)              \
     X(route)                \
+    X(profile)              \
     X(sign)
 
 #define DM_X(noun) void dm_open_##noun(lua_State *L);

@@ -18,10 +18,15 @@ static engine *to_engine(lua_State *L) {
     return e;
 }
 
-static void let_go(lua_State *L, engine *e) {
+/* The oldest message is the caller's again: he may close it. */
+static void release(lua_State *L, engine *e) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, e->kept[e->first]);
     dm_dropmessage(L, -1);
     lua_pop(L, 1);
+}
+
+static void let_go(lua_State *L, engine *e) {
+    if (!e->reported) release(L, e);
     dm_unkeep(L, &e->kept[e->first]);
     e->first = (e->first + 1) % DM_SMTP_MESSAGES;
     e->count--;
@@ -52,6 +57,7 @@ static void push_said(lua_State *L, const dm_said *said) {
 static int push_result(lua_State *L, engine *e) {
     dm_result r;
     dm_smtp_result(e->s, &r);
+    release(L, e);
     e->reported = true;
     lua_pushliteral(L, "result");
     lua_pushinteger(L, (lua_Integer)r.n);
@@ -181,6 +187,25 @@ static int engine_lost(lua_State *L) {
     return 0;
 }
 
+/***
+Another EHLO name, before it was said.
+@function engine:hello
+@return true, or nil and {code=, field=, detail=}
+*/
+static int engine_hello(lua_State *L) {
+    engine *e = to_engine(L);
+    dm_error err;
+    dm_code code = dm_smtp_hello(e->s, dm_checkview(L, 2), &err);
+    if (code == DM_E_MEMORY) return luaL_error(L, "not enough memory");
+    if (code != DM_OK) {
+        lua_pushnil(L);
+        dm_pusherror(L, &err);
+        return 2;
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int engine_error(lua_State *L) {
     dm_said said;
     dm_smtp_error(to_engine(L)->s, &said);
@@ -251,7 +276,7 @@ static int smtp_new(lua_State *L) {
 void dm_open_smtp(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"next", engine_next}, {"push", engine_push}, {"feed", engine_feed}, {"secured", engine_secured},
-        {"body", engine_body}, {"quit", engine_quit}, {"lost", engine_lost}, {"error", engine_error},
+        {"body", engine_body}, {"quit", engine_quit}, {"lost", engine_lost}, {"error", engine_error}, {"hello", engine_hello},
         {"step", engine_step}, {"close", engine_close}, {NULL, NULL},
     };
     dm_newclass(L, SMTP, methods, engine_close);

@@ -2,6 +2,7 @@
 #include "net.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "curl.h"
 
@@ -43,14 +44,25 @@ static int turn(lua_State *L) {
     return 1;
 }
 
-/*** A wait that only time ends.
+/*** A wait that time ends, or `fire`.
 @function timer
-@tparam number seconds
+@tparam[opt] number seconds without it only `fire` ends it
 @treturn integer its number
 */
 static int timer(lua_State *L) {
-    luaL_checknumber(L, 1);
     return dm_pushwait(L, dm_loop_wait(dm_checkloop(L), dm_optseconds(L, 1)));
+}
+
+/*** End a wait of `timer` now.
+@function fire
+@tparam integer id its number, of a wait that is not over
+*/
+static int fire(lua_State *L) {
+    dm_loop *l = dm_checkloop(L);
+    lua_Integer id = dm_checkinteger(L, 1);
+    luaL_argcheck(L, id > 0 && id <= (lua_Integer)UINT_MAX, 1, "no such wait");
+    dm_loop_fire(l, (unsigned)id);
+    return 0;
 }
 
 /*** Begin a TCP connection (libcurl makes it: names, happy eyeballs, proxies).
@@ -101,7 +113,7 @@ static int attempt_close(lua_State *L) {
 }
 
 void dm_open_loop(lua_State *L) {
-    static const luaL_Reg functions[] = {{"turn", turn}, {"timer", timer}, {"connect", attempt_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"turn", turn}, {"timer", timer}, {"fire", fire}, {"connect", attempt_new}, {NULL, NULL}};
     static const luaL_Reg nothing[] = {{NULL, NULL}};
     static const luaL_Reg methods[] = {{"finish", attempt_finish}, {"close", attempt_close}, {NULL, NULL}};
     dm_newclass(L, LOOP, nothing, loop_gc);

@@ -15,6 +15,7 @@
     X(loop)                 \
     X(socket)               \
     X(listener)             \
+    X(http)                 \
     X(pki)                  \
     X(process)              \
     X(system)

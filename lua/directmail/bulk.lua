@@ -1,0 +1,316 @@
+--- Many messages over a few connections (`mail:send_all`).
+-- Each connection is one task; a feeder task reads the source ahead of them, and what
+-- became of each message comes out of an iterator in the order in which it was settled.
+-- Nothing grows with the number of messages: rows are read, sent and forgotten.
+-- @module directmail.bulk
+local connection = require "directmail.connection"
+local err = require "directmail.err"
+local limits = require "directmail.data.limits"
+local message = require "directmail.message"
+local method = require "directmail.method"
+local option = require "directmail.option"
+local smtp = require "directmail.smtp"
+
+local M = {}
+
+local OPTIONS = { "connections", "per_connection", "pipeline", "rate", "timeout", "message", "on_result" }
+local PAUSE_MAX = 60            -- seconds a connection waits at most before it is tried again
+
+local bulk = {}
+bulk.__index = bulk
+
+-- ---- rows ------------------------------------------------------------------
+
+-- The next row without waiting; nil when none is there now.
+local function ready_row(self)
+  if self.first > self.last then return nil end
+  local row = self.rows[self.first]
+  self.rows[self.first] = nil
+  self.first = self.first + 1
+  self.room:post()
+  return row
+end
+
+local function feed(self)
+  local n = 0
+  while not self.stopped do
+    local row = self.source()
+    if row == nil then break end
+    n = n + 1
+    self.last = self.last + 1
+    self.rows[self.last] = { n = n, row = row }
+    self.items:post()
+    while self.last - self.first + 1 >= self.ahead and not self.stopped do self.room:wait() end
+  end
+end
+
+local function feeder(self)
+  local ok, why = self.host.wait(self.host.spawn(feed, self))
+  if not ok then self.broken = why end
+  self.fed = true
+  self.items:post(self.connections)     -- whoever waits for a row learns that none comes
+end
+
+-- The next row; waits for one. nil: there will be none, or `seconds` are over ("timeout").
+local function next_row(self, seconds)
+  while not self.stopped do
+    local row = ready_row(self)
+    if row then return row end
+    if self.fed then
+      self.items:post()                 -- for the next who asks
+      return nil
+    end
+    local ok, why = self.items:wait(seconds)
+    if not ok then return nil, why end
+  end
+end
+
+-- ---- results ---------------------------------------------------------------
+
+local function report(self, job, receipt, e)
+  if job.built then job.built.core:close() end
+  local result = { ok = receipt ~= nil, n = job.n, row = job.row, receipt = receipt, err = e }
+  if self.left then
+    if self.on_result then self.on_result(result) end
+  else
+    self.tail = self.tail + 1
+    self.results[self.tail] = result
+  end
+  self.news:post()
+end
+
+-- The fields of a row. A task is the pcall around the caller's function, which may wait.
+local function fields_of(self, row)
+  if not self.message then return row end
+  local ok, fields = self.host.wait(self.host.spawn(self.message, row))
+  if ok then return fields end
+  return nil, err.is(fields) and fields or err.new {
+    code = "OPTION", detail = "message", cause = "the message function failed: " .. tostring(fields), remedy = "correct the function, or the row",
+    blame = "client-bug",
+  }
+end
+
+-- What a row asks for, checked and laid out; nil when that alone settled it.
+local function job_of(self, item)
+  local job, mail = { n = item.n, row = item.row }, self.mail
+  local fields, draft, way, e
+  fields, e = fields_of(self, item.row)
+  if fields then draft, e = message.try(fields, mail.settings, mail.host) end
+  if draft then way, e = method.choose(mail, draft) end
+  if way and way.via == "api" then
+    draft.fields.timeout = draft.fields.timeout or self.timeout
+    job.draft, job.credentials = draft, way.credentials
+    return job
+  end
+  if way then job.built, e = message.lay_out(draft, mail.settings, mail.host) end
+  if job.built then
+    job.at, job.who = smtp.prepare(mail.settings, job.built)
+    if not job.at then e = job.who end
+  end
+  if e then return report(self, job, nil, e) end
+  job.timeout = fields.timeout or self.timeout or mail.settings.timeout
+  return job
+end
+
+-- ---- one connection ----------------------------------------------------------
+
+-- 421, or silence, before MAIL was answered on a connection that had worked: it had gone stale.
+local function stale(c, job, outcome, said)
+  return c.served > 1 and not job.again and said.step == "mail"
+    and (outcome == "not_sent" and said.error == "LOST" or said.code == 421)
+end
+
+-- Take a token of the rate; `now`: only if one is there.
+local function paced(self, job, now)
+  if not (job.at.direct or self.mail.settings.rate) then return true end
+  if now then return (self.mail.pace:try "smtp") end
+  self.mail.pace:take "smtp"
+  return true
+end
+
+local function push(self, c, job)
+  if not c:push(job) then return false end
+  if c.pushed >= self.per_connection then c:quit() end
+  return true
+end
+
+-- With overlap a second message waits in the engine, so that its envelope leaves behind the first one's dot.
+-- Nothing here waits: the server may have said 354 already.
+local function push_follower(self, w)
+  local c = w.c
+  if self.pipeline ~= "overlap" or self.stopped or c.pushed >= self.per_connection or #w.retry > 0 then return end
+  local item = ready_row(self)
+  local job = item and job_of(self, item)
+  if not job then return end
+  if job.at and job.who.user == c.who.user and paced(self, job, true) and push(self, c, job) then return end
+  w.retry[#w.retry + 1] = job
+end
+
+local function open(self, w, job)
+  local c, e
+  c, e = connection.new(self.mail, job.at, job.who, function(done, outcome, said, refused)
+    if stale(c, done, outcome, said) then
+      done.again = true
+      w.retry[#w.retry + 1] = done
+      return
+    end
+    report(self, done, c:verdict(done, outcome, said, refused))
+    if outcome ~= "sent" and (said.code == 421 or said.step == "connect" or said.step == "banner") then w.trouble = true end
+    push_follower(self, w)
+  end)
+  return c, e
+end
+
+local function end_connection(w)
+  if not w.c then return end
+  w.c:quit()
+  w.c:drive()
+  w.c:close()
+  w.c = nil
+end
+
+-- Bring one message onto the wire, over the connection there is or a new one.
+local function send(self, w, job)
+  if w.c and w.c.who.user ~= job.who.user then end_connection(w) end
+  local fresh = not w.c
+  if fresh then
+    local c, e = open(self, w, job)
+    if not c then return report(self, job, nil, e) end
+    w.c = c
+  end
+  push(self, w.c, job)
+  push_follower(self, w)
+  if fresh then w.c:connect() end
+  if w.c:drive() ~= "idle" then
+    w.c:close()
+    w.c = nil
+  end
+end
+
+-- After trouble with the server a connection waits longer each time, with a random part, before it is tried again.
+local function back_off(self, w)
+  if not w.trouble then
+    w.pause = nil
+    return
+  end
+  w.trouble = nil
+  w.pause = math.min((w.pause or 0.5) * 2, PAUSE_MAX)
+  self.host.sleep(w.pause * (0.5 + self.host.random(1):byte() / 510))
+end
+
+local function work(self)
+  local w = { retry = {} }      -- `c` the connection, `retry` messages that come next
+  while true do
+    local job = table.remove(w.retry, 1)
+    if not job then
+      local item, why = next_row(self, w.c and limits.keepalive or nil)
+      if item then job = job_of(self, item)
+      elseif why then end_connection(w)         -- nothing to send for so long: the server would close
+      else break end
+    end
+    if job and job.draft then
+      report(self, job, require "directmail.single".send(self.mail, job.draft, job.credentials))
+    elseif job then
+      if not job.again then paced(self, job) end
+      send(self, w, job)
+      back_off(self, w)
+    end
+    -- who does not listen is not sent to: no more starts than results can be kept for
+    while self.tail - self.head + 1 >= self.ahead and not self.left do self.space:wait() end
+  end
+  end_connection(w)
+end
+
+local function worker(self)
+  local ok, why = self.host.wait(self.host.spawn(work, self))
+  if not ok then self.broken = self.broken or why end
+  self.working = self.working - 1
+  self.news:post()
+end
+
+-- ---- the iterator ------------------------------------------------------------
+
+local function next_result(self)
+  while true do
+    if self.head <= self.tail then
+      local result = self.results[self.head]
+      self.results[self.head] = nil
+      self.head = self.head + 1
+      self.space:post()
+      if self.on_result then self.on_result(result) end
+      return result
+    end
+    if self.working == 0 then
+      if self.broken then error(self.broken, 0) end
+      return nil
+    end
+    self.news:wait()
+  end
+end
+
+--- Start nothing more, let what is on the wire finish, and hand the rest to `on_result`.
+function bulk:close()
+  if self.left then return end
+  self.left, self.stopped = true, true
+  while self.head <= self.tail do
+    if self.on_result then self.on_result(self.results[self.head]) end
+    self.results[self.head] = nil
+    self.head = self.head + 1
+  end
+  self.items:post(self.connections)
+  self.space:post(self.connections)
+  self.room:post()
+  while self.working > 0 do self.news:wait() end
+end
+
+local function whole(options, name, default, most)
+  local n = options[name]
+  if n == nil then return default end
+  if type(n) ~= "number" or n < 1 or n > most or n ~= math.floor(n) then
+    return nil, ("%s must be a whole number from 1 to %d"):format(name, most)
+  end
+  return n
+end
+
+--- Send what a source brings (`mail:send_all`).
+-- @tparam table mail
+-- @tparam table|function source a list of rows, or a function that brings the next one and nil at the end; it may wait
+-- @tparam[opt] table options `connections` (5; by the API calls in flight), `per_connection` (100 messages), `pipeline`, `rate`,
+--   `timeout` (seconds a message), `message` = function(row) -> fields, `on_result` = function(result)
+-- @tparam number level where misuse is raised
+-- @return an iterator of `{ ok=, n=, row=, receipt=, err= }` in completion order; and as its fourth value an object whose
+--   `close()` stops starting and lets started messages finish (a `for` of Lua 5.4 calls it when left)
+function M.send_all(mail, source, options, level)
+  options = options or {}
+  local wrong = option.unknown(options, OPTIONS, "mail:send_all")
+  local connections, per
+  if not wrong then connections, wrong = whole(options, "connections", limits.connections, 1000) end
+  if not wrong then per, wrong = whole(options, "per_connection", limits.per_connection, 1e9) end
+  if not wrong and type(source) ~= "table" and type(source) ~= "function" then
+    wrong = ("source must be a list or a function, not a %s"):format(type(source))
+  end
+  if wrong then error(wrong, level + 1) end
+  local host = mail.host
+  local own, e = mail:with { pipeline = options.pipeline, rate = options.rate }
+  if not own then error(e.cause, level + 1) end
+  if type(source) == "table" then
+    local list, i = source, 0
+    source = function()
+      i = i + 1
+      return list[i]
+    end
+  end
+  local self = setmetatable({
+    mail = own, host = host, source = source, message = options.message, on_result = options.on_result, timeout = options.timeout,
+    connections = connections, per_connection = per, pipeline = own.settings.pipeline or "group",
+    ahead = connections * 2, rows = {}, first = 1, last = 0, results = {}, head = 1, tail = 0, working = connections,
+    items = host.semaphore(), room = host.semaphore(), news = host.semaphore(), space = host.semaphore(),
+  }, bulk)
+  host.spawn(feeder, self)
+  for _ = 1, connections do host.spawn(worker, self) end
+  return next_result, self, nil, self
+end
+
+bulk.__close = bulk.close
+
+return M

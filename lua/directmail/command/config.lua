@@ -1,0 +1,147 @@
+--- Show every setting with the place it came from.
+-- @module directmail.command.config
+local credentials = require "directmail.credentials"
+local err = require "directmail.err"
+local exit = require "directmail.command.exit"
+local host = require "directmail.host"
+local profile = require "directmail.profile"
+local region = require "directmail.region"
+local settings = require "directmail.settings"
+local text = require "directmail.command.text"
+local usage = require "directmail.command.usage"
+
+local M = {
+  name = "config",
+  summary = "show every setting and where it came from",
+  examples = {
+    "directmail config show",
+    "DIRECTMAIL_PROFILE=staging directmail config show --json      # ~/.config/directmail/staging.lua",
+  },
+  own_arguments = true,
+}
+
+function M.parser(parser)
+  parser:argument "action" :args "?" :description "show"
+  parser:argument "surplus" :args "*" :hidden(true)
+  parser:flag "--json" :description "answer as one JSON object"
+  require "directmail.command.settings".declare(parser)
+end
+
+-- What people look for first, shown even when nothing is set; then the rest by name.
+local FIRST = { "profile", "region", "sender", "access_key_id", "access_key_secret", "security_token", "smtp", "smtp_user", "smtp_password", "ca" }
+local UNSET = {
+  region = "set DIRECTMAIL_REGION or use --region; directmail route helps to choose",
+  sender = "set DIRECTMAIL_SENDER or use --sender", smtp_password = "needed to send by SMTP: DIRECTMAIL_SMTP_PASSWORD",
+}
+
+local KEY = { access_key_id = true, access_key_secret = true, security_token = true }
+
+-- The first four and the last four letters tell two keys apart, and no one can sign with that.
+local function masked_id(id)
+  local open = #id >= 16 and 4 or 0
+  return id:sub(1, open) .. ("*"):rep(#id - 2 * open) .. id:sub(#id - open + 1)
+end
+
+-- A URL may carry a password.
+local function masked_url(value) return (value:gsub("^(%a[%w+.-]*://[^:/@]*):.*@", "%1:********@")) end
+
+-- A value as one word; tables as they would be written on one line.
+local function plain(value)
+  if type(value) ~= "table" then return tostring(value) end
+  if #value > 0 then return table.concat(value, ",") end
+  local names, parts = {}, {}
+  for name in pairs(value) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do parts[i] = ("%s=%s"):format(name, plain(value[name])) end
+  return table.concat(parts, " ")
+end
+
+local function shown(name, value)
+  if settings.SECRET[name] then return ("set, %d characters"):format(utf8.len(value) or #value) end
+  if name == "access_key_id" then return masked_id(value) end
+  return masked_url(plain(value))
+end
+
+-- An option of the command is said as it was written.
+local function source(from) return (from:gsub("^option (.*)", function(name) return "--" .. name:gsub("_", "-") end)) end
+
+-- `{ {setting=, value=, from=, notes={…}}… }` of the settings, and the variables that are ignored; or nil, err.
+local function collect(values)
+  local _, wrong = region.of(values)
+  if wrong then return nil, wrong end
+  local key, tried, e = credentials.search(values, host)
+  if e then return nil, e end
+  local from = setmetatable({}, { __index = values.from })
+  local all = setmetatable({}, { __index = values })
+  for name in pairs(KEY) do
+    -- half a key, or one that a whole key of another source replaced, is told in the notes
+    all[name] = key and key[name] or false
+    if key then from[name] = values[name] == key[name] and values.from[name] or key.from end
+  end
+  local rows, done = {}, { from = true, unused = true }
+  local function add(name, always)
+    done[name] = true
+    local value = all[name]
+    local row = { setting = name }
+    if name == "access_key_id" then
+      row.notes = #tried > 0 and tried or nil
+      row.from = "not found"
+    elseif values.unused[name] then
+      row.notes = { values.unused[name] }
+    end
+    if value ~= nil and not (KEY[name] and value == false) then
+      row.value, row.from = shown(name, value), source(from[name])
+    elseif name == "ca" then
+      row.value, row.from = "system store", "default"
+    elseif name == "profile" then
+      local path = profile.path(nil, host)
+      row.from = path and "there is no " .. profile.shown(path, host) or "HOME is not set"
+    elseif not (always or row.notes) then
+      return
+    end
+    row.from = row.from or UNSET[name] or "not set"
+    rows[#rows + 1] = row
+  end
+  for _, name in ipairs(FIRST) do add(name, UNSET[name] or name == "access_key_id") end
+  for _, name in ipairs(settings.NAMES) do
+    if not done[name] then add(name) end
+  end
+  return rows
+end
+
+local LABEL = { access_key_id = "access key", access_key_secret = "access key secret" }
+
+local function print_table(rows, ignored)
+  local lines = { { "setting", "value", "from" } }
+  for _, row in ipairs(rows) do
+    lines[#lines + 1] = { LABEL[row.setting] or row.setting:gsub("_", " "), row.value or "-", row.from }
+    for _, note in ipairs(row.notes or {}) do lines[#lines + 1] = { "", "", "(" .. note .. ")" } end
+  end
+  for _, one in ipairs(ignored) do lines[#lines + 1] = { "ignored", one.name, "old spelling: use " .. one.use } end
+  local wide = { 0, 0 }
+  for _, line in ipairs(lines) do
+    for i = 1, 3 do line[i] = err.printable(line[i]) end
+    for i = 1, 2 do wide[i] = math.max(wide[i], utf8.len(line[i])) end
+  end
+  local function cell(word, width) return word .. (" "):rep(width - utf8.len(word)) end
+  for _, line in ipairs(lines) do print(("%s  %s  %s"):format(cell(line[1], wide[1]), cell(line[2], wide[2]), line[3])) end
+end
+
+function M.run(args)
+  if args.action ~= "show" then
+    return usage.wrong(args.action and ('config knows no "%s"%s'):format(args.action, usage.did_you_mean(args.action, { "show" }))
+      or "config: what to do with it is missing", "directmail config show")
+  end
+  local options, e = require "directmail.command.settings".options(args)
+  if not options then return nil, e end
+  local values, rows
+  values, e = settings.read(options, host, 1)
+  if not values then return nil, e end
+  rows, e = collect(values)
+  if not rows then return nil, e end
+  local ignored = credentials.ignored(host)
+  if args.json then print(text.json(true, { settings = rows, ignored = ignored })) else print_table(rows, ignored) end
+  return exit.OK
+end
+
+return M

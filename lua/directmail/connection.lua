@@ -1,0 +1,128 @@
+--- One SMTP connection: a socket, an engine, and the messages that wait in it.
+-- @module directmail.connection
+local core = require "directmail.core"
+local err = require "directmail.err"
+local failure = require "directmail.failure"
+local limits = require "directmail.data.limits"
+local mask = require "directmail.mask"
+local session = require "directmail.session"
+
+local M = {}
+
+local connection = {}
+connection.__index = connection
+
+local function address_literal(ip)
+  if not ip then return "localhost" end
+  return ip:find(":", 1, true) and "[IPv6:" .. ip .. "]" or "[" .. ip .. "]"
+end
+
+--- Make a connection that is not connected yet.
+-- @tparam table mail the mail object: `host`, `settings`, `record`
+-- @tparam table at of `directmail.smtp.endpoint`
+-- @tparam table who `{ user=, password= }`, or empty
+-- @tparam function settled called as `settled(job, outcome, said, refused)` for each pushed job; must not wait
+-- @return connection, or nil, err when a setting cannot be used
+function M.new(mail, at, who, settled)
+  local host, settings = mail.host, mail.settings
+  local times = settings.timeouts or {}
+  local hide = mask.of { settings.smtp_password, settings.access_key_secret, settings.security_token }
+  local c = setmetatable({ mail = mail, at = at, who = who, jobs = {}, pushed = 0, served = 0 }, connection)
+  c.run = {
+    address = at.host, port = at.port, tls_name = at.host, tick = host.tick,
+    timeouts = {
+      connect = times.connect or limits.timeout_connect, reply = times.reply or limits.timeout_reply,
+      data = times.data or limits.timeout_data_block, final = times.final or limits.timeout_final,
+    },
+    record = mail.record and function(mark, text) mail.record(mark, hide(text)) end,
+    settled = function(n, outcome, said, refused)
+      local job = c.jobs[n]
+      c.jobs[n] = nil
+      c.served = c.served + 1
+      c:set_deadline()
+      settled(job, outcome, said, refused)
+    end,
+  }
+  c.hide = hide
+  c.name = settings.ehlo or host.hostname()
+  local why
+  c.engine, why = core.smtp {
+    ehlo = c.name or "localhost", user = who.user, password = who.password, tls = at.tls, pipeline = settings.pipeline or "group",
+    cleartext_auth = settings.cleartext_auth, trace = c.run.record ~= nil,
+  }
+  if not c.engine then
+    return nil, err.new {
+      code = why.code, detail = why.field, cause = why.detail, remedy = "give it without such characters, and not empty",
+      outcome = "not_sent", retry = false, blame = "client-bug",
+    }
+  end
+  c.sock = host.tcp { ca = settings.ca, proxy = settings.proxy }
+  return c
+end
+
+-- The oldest message's deadline is the connection's: its reply comes first.
+function connection:set_deadline()
+  local oldest = self.jobs[self.pushed - (self.jobs[self.pushed - 1] and 1 or 0)]
+  self.run.deadline, self.run.timeout = oldest and oldest.deadline, oldest and oldest.timeout
+end
+
+--- Queue a message.
+-- @tparam table job `{ built=of directmail.message, timeout=seconds|nil }`; `start` and `deadline` are set here
+-- @treturn boolean false when the engine takes no more
+function connection:push(job)
+  if not self.engine:push(self.pushed + 1, job.built.core) then return false end
+  self.pushed = self.pushed + 1
+  self.jobs[self.pushed] = job
+  job.start = self.run.tick()
+  job.deadline = job.timeout and job.start + job.timeout
+  self:set_deadline()
+  return true
+end
+
+--- Connect. A failure settles what is pushed, at the next `drive`.
+function connection:connect()
+  local ok, why = session.connect(self.run, self.sock)
+  if not ok then return self.engine:lost(why.words, why.code) end
+  if not self.name then self.engine:hello(address_literal(self.sock.getsockname and self.sock:getsockname())) end
+end
+
+--- Say QUIT behind the last message.
+function connection:quit() self.engine:quit() end
+
+--- Carry bytes until the connection is idle or over.
+-- @treturn string "idle", "done" or "fail"
+function connection:drive() return session.run(self.run, self.engine, self.sock) end
+
+--- Let go of socket and engine.
+function connection:close()
+  self.sock:close()
+  self.engine:close()
+end
+
+--- What became of a job, in the caller's terms.
+-- @tparam table job as pushed
+-- @param outcome, said, refused as given to `settled`
+-- @treturn table receipt, or nil, err
+function connection:verdict(job, outcome, said, refused)
+  local at, host, built = self.at, self.mail.host, job.built
+  local context = {
+    host = at.host, port = at.port, tls = at.tls, direct = at.direct, peer = at.host .. ":" .. at.port, hide = self.hide,
+    seconds = host.tick() - job.start, now = host.now(), remedy = host.remedy,
+  }
+  if outcome ~= "sent" then return nil, failure.new(outcome, said, context) end
+  local no, out, accepted = {}, {}, {}
+  for i, one in ipairs(refused or {}) do
+    local e = failure.new("refused", one, context)
+    no[one.rcpt] = true
+    out[i] = { address = built.to[one.rcpt], reply = e.reply, cause = e.cause }
+  end
+  for i = 1, #built.to do
+    if not no[i] then accepted[#accepted + 1] = built.to[i] end
+  end
+  return {
+    outcome = "sent", via = "smtp", id = said.text:match "###envid=(%d+)", message_id = built.message_id, region = at.region,
+    seconds = context.seconds, bytes = built.size, accepted = accepted, refused = out, reply = self.hide(said.text),
+  }
+end
+
+return M

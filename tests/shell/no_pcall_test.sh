@@ -1,0 +1,66 @@
+#!/bin/sh
+# Nothing that may wait runs inside pcall, an iterator, a metamethod or a callback of C: plain Lua 5.1 cannot
+# yield there (design, section 3). Every place that looks like one is listed here with the reason why nothing waits in it.
+# command/ runs in the embedded Lua 5.4 only, which can yield there.
+cd "$(dirname "$0")/../.." || exit 1
+. tests/support/tap.sh
+
+# file | what stands there | how often | why nothing waits in it
+allowed() {
+    cat <<'END'
+init.lua|pcall|1|spawn in plain 5.1 outside of tasks: no task runs, so nothing yields
+init.lua|__index|1|loads a module at its first use
+api.lua|pcall|1|decodes JSON that is whole in memory
+settings.lua|pcall|1|chooses a region out of a table
+credentials.lua|pcall|1|decodes JSON that is whole in memory
+bulk.lua|__close|1|Lua 5.4 only, where closing may yield
+host/nginx.lua|pcall|3|loads ffi, declares a struct, reads one: nothing of it is a socket
+host/tasks.lua|__gc|2|tells an error that nobody asked for
+err.lua|__tostring|1|joins strings
+END
+}
+
+# The code of a file without its comments: "line number:code".
+code() { sed 's/--.*$//' "$1" | grep -n .; }
+
+# What stands at a line: pcall and xpcall, coroutine.wrap, and metamethods that are functions.
+found() {
+    find lua/directmail -name '*.lua' ! -path 'lua/directmail/command/*' ! -path 'lua/directmail/data/*' | LC_ALL=C sort |
+        while read -r file; do
+            code "$file" | awk -v file="${file#lua/directmail/}" '
+                function put(what) { print file "|" what "|" $0 }
+                {
+                    line = $0; while (match(line, /(^|[^%a_.])x?pcall([^%a_]|$)/)) { put("pcall"); line = substr(line, RSTART + RLENGTH) }
+                    if ($0 ~ /coroutine\.wrap/) put("wrap")
+                    if (match($0, /__(call|newindex|gc|close|concat|len|eq|lt|le|add|sub|mul|div|mod|pow|unm|tostring|pairs|ipairs)[ \]"]*(=|\()/)) {
+                        name = substr($0, RSTART); sub(/[ \]"=(].*/, "", name); put(name)
+                    }
+                    if ($0 ~ /__index *= *function/ || $0 ~ /function [a-z_.]*__index/) put("__index")
+                }'
+        done
+}
+
+list=$(found)
+
+plan 4
+unknown=$(printf '%s\n' "$list" | while IFS='|' read -r file what line; do
+    [ -z "$file" ] || allowed | grep -qF "$file|$what|" || echo "lua/directmail/$file:$line"
+done)
+is "every pcall, coroutine.wrap and metamethod outside of command/ is listed with its reason" "$unknown" ""
+
+wrong=$(allowed | while IFS='|' read -r file what count reason; do
+    n=$(printf '%s\n' "$list" | grep -cF "$file|$what|")
+    [ "$n" = "$count" ] && [ -n "$reason" ] || echo "$file: $what stands there $n times, $count are listed"
+done)
+is "the list is as long as what it lists" "$wrong" ""
+
+waits='[.:](receiveany|receive|accept|connect|sslhandshake|sslaccept|sleep|wait|next_event)[ (]'
+around=$(find lua/directmail -name '*.lua' ! -path 'lua/directmail/command/*' | LC_ALL=C sort | while read -r file; do
+    code "$file" | grep -E "(for .* in .*|table\.sort.*|gsub.*function.*)$waits" | sed "s|^|$file:|"
+done)
+is "no iterator, sort or gsub calls what waits" "$around" ""
+
+# The net under the others: they would be green for ever if what they look for were never found.
+probe=$(printf 'local ok = pcall(f) -- pcall\nlocal m = { __call = function() end }\nfor b in sock:receiveany(5) do end\n')
+seen=$(printf '%s\n' "$probe" | sed 's/--.*$//' | grep -cE "pcall|__call|(for .* in .*)$waits")
+is "what is looked for is found" "$seen" 3
