@@ -1,5 +1,6 @@
 std = "min"
 max_line_length = 160
+self = false                    -- a method keeps its shape, whether it uses self or not
 read_globals = { "unpack", table = { fields = { "unpack" } } }     -- local unpack = table.unpack or unpack
 files["lua/directmail/command"] = { std = "lua54" }
 files["lua/directmail/host/nginx.lua"] = { std = "ngx_lua" }

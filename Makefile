@@ -122,7 +122,9 @@ PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev li
              libssl-dev libidn2-dev libcurl4-openssl-dev
 PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
 PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 \
-             postfix dovecot-core
+             postfix dovecot-core curl chromium
+# Some machines have another Node with npm inside, with which Debian's npm does not go together: these only when there is no npm.
+PKG_NODE  := nodejs npm
 
 # dpkg-query first: when nothing is missing, neither root nor a network is needed.
 define packages
@@ -144,6 +146,8 @@ deps:                           ## install what building and running need (Debia
 
 deps-test:                      ## the same, and what the tests need
 	$(call packages,$(PKG_BUILD) $(PKG_RUN) $(PKG_TEST))
+	$(if $(shell sh -c 'command -v npm'),,$(call packages,$(PKG_NODE)))
+	@cd tests/node && { node installed.mjs || npm ci --ignore-scripts --no-audit --no-fund; }
 
 # -- tests --------------------------------------------------------------------
 # Each tests/core/NAME_test.c is a program of its own; one that includes alloc.h

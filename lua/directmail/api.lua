@@ -94,14 +94,12 @@ local function judge(host, response, answer, where, sends)
       }
     end
   end
-  local fields = explain.api_fields({ code = answer and answer.Code, status = status, message = answer and answer.Message }, host.now())
+  local fields = explain.api_fields({ code = answer and answer.Code, status = status, sending = sends }, host.now())
   fields.detail = answer and answer.Code or tostring(status)
   fields.reply = ("%d %s"):format(status, answer and ("%s %s"):format(answer.Code, tostring(answer.Message or "")) or "")
   fields.request_id = answer and type(answer.RequestId) == "string" and answer.RequestId or response.headers["x-acs-request-id"]
   fields.where = where
-  fields.after = asked_wait(response.headers) or fields.after
-  fields.outcome = status >= 500 and fields.code ~= "THROTTLED" and (sends and "unknown" or "not_sent") or "refused"
-  if fields.outcome == "unknown" then fields.retry = false end
+  if fields.retry then fields.after = asked_wait(response.headers) or fields.after end
   local skew = fields.code == "CLOCK" and skew_of(host, response)
   if skew then
     fields.cause = ("%s: this machine's clock is %d s %s the service's"):format(fields.cause, math.floor(math.abs(skew) + 0.5),

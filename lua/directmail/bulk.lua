@@ -68,7 +68,7 @@ end
 -- ---- results ---------------------------------------------------------------
 
 local function report(self, job, receipt, e)
-  if job.built then job.built.core:close() end
+  if job.built then message.close(job.built) end
   local result = { ok = receipt ~= nil, n = job.n, row = job.row, receipt = receipt, err = e }
   if self.left then
     if self.on_result then self.on_result(result) end

@@ -5,6 +5,7 @@ local err = require "directmail.err"
 local failure = require "directmail.failure"
 local limits = require "directmail.data.limits"
 local mask = require "directmail.mask"
+local message = require "directmail.message"
 local session = require "directmail.session"
 
 local M = {}
@@ -70,6 +71,7 @@ end
 -- @tparam table job `{ built=of directmail.message, timeout=seconds|nil }`; `start` and `deadline` are set here
 -- @treturn boolean false when the engine takes no more
 function connection:push(job)
+  message.rewind(job.built)             -- it may have been tried before
   if not self.engine:push(self.pushed + 1, job.built.core) then return false end
   self.pushed = self.pushed + 1
   self.jobs[self.pushed] = job

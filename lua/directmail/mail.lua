@@ -68,7 +68,7 @@ function mail:send(fields)
     built, e = message.lay_out(draft, self.settings, self.host)
     if not built then return nil, e end
     receipt, e = require "directmail.smtp".send(self, built, fields)
-    built.core:close()
+    message.close(built)
   end
   if receipt then receipt.reason = method.reason end
   return receipt, e

@@ -16,7 +16,7 @@ local TYPES = {
   attachments = LIST, calendar = LIST, headers = { table = true }, tag = TEXT, track = { table = true },
   unsubscribe = LIST, priority = TEXT, message_id = TEXT, date = { string = true, number = true }, in_reply_to = LIST,
   references = LIST, via = TEXT, on_unknown = TEXT, allow_placeholders = { boolean = true }, ip_pool = TEXT,
-  size_limit = { number = true, boolean = true }, timeout = { number = true }, boundary = TEXT,
+  raw = TEXT, size_limit = { number = true, boolean = true }, timeout = { number = true }, boundary = TEXT,
 }
 
 --- Their names.
@@ -370,8 +370,41 @@ local function check_values(fields)
   return true
 end
 
+-- What may stand beside a finished message: who sends, who receives, how it travels.
+local BESIDE_RAW = {
+  raw = true, from = true, to = true, cc = true, bcc = true, via = true, on_unknown = true, size_limit = true, timeout = true,
+}
+
+-- A finished message: the envelope from the fields, else from its own head.
+local function check_raw(fields, settings, host)
+  for name in pairs(fields) do
+    if not BESIDE_RAW[name] then
+      return refuse("OPTION", name, name .. " cannot stand beside raw: that message is finished", "leave one of the two away")
+    end
+  end
+  local raw = require "directmail.raw"
+  local head, e = raw.read(fields.raw)
+  if not head then return nil, e end
+  local who = { from = fields.from, to = fields.to, cc = fields.cc, bcc = fields.bcc }
+  if not (who.to or who.cc or who.bcc) then who.to = raw.addresses(head, { "to", "cc", "bcc" }) end
+  who.from = who.from or raw.addresses(head, { "from" })[1]
+  local box
+  box, e = envelope(who, settings)
+  if not box then return nil, e end
+  local from = box.from[1]
+  local id = raw.value(head, "message-id")
+  local message_id = id and id:match "<[^<>]+>" or ("<%s@%s>"):format(hex(host.random(16)), from.address:match "@([^@]*)$")
+  local d = { fields = fields, box = box, from = from, to = box.envelope, message_id = message_id, headers = {}, parts = {}, unsubscribe = {} }
+  d.raw, d.moved = raw.write(head, {
+    { "X-Directmail-Redirected-To", box.redirected }, { "From", raw.mailbox(from.name, from.address) },
+    { "Date", core.date(math.floor(host.now()), 0) }, { "Message-ID", message_id },
+  })
+  return d
+end
+
 -- Everything checked and decided, nothing laid out: what any method needs.
 local function check(fields, settings, host)
+  if fields.raw then return check_raw(fields, settings, host) end
   local ok, wrong = check_values(fields)
   if not ok then return nil, wrong end
   local box, e = envelope(fields, settings)
@@ -479,13 +512,16 @@ function M.lay_out(d, settings, host)
   local calendar, method = fields.calendar, nil
   if type(calendar) == "table" then calendar, method = calendar.data, calendar.method end
   local text = fields.text
-  if not (text or fields.html or calendar) and #d.parts == 0 then text = "" end
+  if not (text or fields.html or calendar or d.raw) and #d.parts == 0 then text = "" end
   local built, why = core.message {
-    mail_from = d.from.address, rcpt_to = d.to, fields = header_fields(d), text = text, html = fields.html,
-    calendar = calendar, calendar_method = method, parts = d.parts, boundary = fields.boundary or "=_" .. hex(host.random(12)),
+    mail_from = d.from.address, rcpt_to = d.to, raw = d.raw, fields = not d.raw and header_fields(d) or nil, text = text,
+    html = fields.html, calendar = calendar, calendar_method = method, parts = d.parts,
+    boundary = not d.raw and (fields.boundary or "=_" .. hex(host.random(12))) or nil,
   }
   if not built then
     local cause = why.field and ("%s: %s"):format(why.field, why.detail) or why.detail
+    -- the caller's own line numbers, not those of the mended message
+    if d.raw then cause = cause:gsub("line (%d+)", function(n) return ("line %d"):format(n - d.moved) end) end
     return refuse(why.code, why.field, cause, REMEDY[why.code] or "see docs/errors.md")
   end
   local size, limit = built:size(), fields.size_limit

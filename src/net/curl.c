@@ -62,16 +62,29 @@ void dm_curl_free(dm_curl *c) {
 
 bool dm_curl_busy(const dm_curl *c) { return c && c->running > 0; }
 
-void dm_curl_turn(dm_curl *c, int epoll, int ms) {
-    struct curl_waitfd extra = {.fd = epoll, .events = CURL_WAIT_POLLIN};
+/* Let every transfer do what it can. Was one of them over? */
+static bool perform(dm_curl *c) {
     int n;
-    c->multi_poll(c->multi, &extra, 1, ms < 0 ? LONG_MS : ms, NULL);
+    bool over = false;
     c->multi_perform(c->multi, &n);
     for (CURLMsg *m; (m = c->multi_info_read(c->multi, &n));) {
         dm_transfer *t = NULL;
         CURLcode code = m->data.result;
-        if (m->msg == CURLMSG_DONE && c->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK && t) t->done(t, code);
+        if (m->msg != CURLMSG_DONE || c->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t) != CURLE_OK || !t) continue;
+        over = true;
+        t->done(t, code);
     }
+    return over;
+}
+
+void dm_curl_turn(dm_curl *c, int epoll, int ms) {
+    struct curl_waitfd extra = {.fd = epoll, .events = CURL_WAIT_POLLIN};
+    int n;
+    bool fresh = c->fresh;
+    c->fresh = false;
+    if (fresh && perform(c)) return;        /* what was just begun waits for nothing yet */
+    c->multi_poll(c->multi, &extra, 1, ms < 0 ? LONG_MS : ms, &n);
+    perform(c);
 }
 
 bool dm_transfer_init(dm_transfer *t, dm_loop *l, const char *proxy, dm_why *why) {
@@ -109,6 +122,7 @@ bool dm_transfer_start(dm_transfer *t, dm_why *why) {
         return false;
     }
     c->running++;
+    c->fresh = true;
     dm_loop_hold(l);
     return true;
 }

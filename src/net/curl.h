@@ -41,6 +41,7 @@ typedef struct dm_curl {
 #undef DM_X
     CURLM *multi;
     unsigned running;               /* transfers in the multi handle */
+    bool fresh;                     /* one of them was begun since the last turn */
     struct dm_http_pool *pool;      /* http.h; NULL: no request was made yet */
 } dm_curl;
 

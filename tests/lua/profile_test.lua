@@ -182,6 +182,18 @@ describe("the file of a profile", function()
     end
   end)
 
+  it("may belong to root, and to no other stranger", function()
+    local _, code = core.profile("/etc/passwd", limits.profile_octets, 1000)
+    assert.equal("LUA", code)           -- it was read
+    local path = write(config .. "/theirs.lua", "region = 'x'")
+    local given_away = os.execute(("chown 12345 '%s' 2>/dev/null"):format(path))
+    if given_away == true or given_away == 0 then     -- only root can
+      local values, what, why, remedy = core.profile(path, 100, 1000)
+      assert.same({ "FILE", "belongs to another user (12345)" }, { values or what, why })
+      assert.matches("chown 0 /", remedy)
+    end
+  end)
+
   it("may be a link to one, and is nothing else", function()
     write(config .. "/real.lua", "region = 'x'")
     sh(("ln -s real.lua '%s/link.lua'"):format(config))

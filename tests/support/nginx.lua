@@ -17,6 +17,13 @@ local function write(path, bytes)
   file:close()
 end
 
+local function write_all(folder, files)
+  for name, bytes in pairs(files) do
+    run(("mkdir -p '%s/%s'"):format(folder, name:match "^(.*)/" or "."))
+    write(folder .. "/" .. name, bytes)
+  end
+end
+
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local bytes = file:read "*a"
@@ -59,9 +66,12 @@ local RUN = [[
           if err.is(x) then return err.plain(x) end
           return x == nil and json.null or x
         end
-        local results = { pcall(assert(loadstring("local directmail, given = ... " .. call.code, "=test")), directmail, call.argument) }
-        for i = 1, table.maxn(results) do results[i] = plain(results[i]) end
-        ngx.print(json.encode(results))
+        local function answer(...)
+          local results = { ... }
+          for i = 1, select("#", ...) do results[i] = plain(results[i]) end
+          ngx.print(json.encode(results))
+        end
+        answer(pcall(assert(loadstring("local directmail, given = ... " .. call.code, "=test")), directmail, call.argument))
       }
 ]]
 
@@ -83,10 +93,14 @@ http {
 local Rig = {}
 Rig.__index = Rig
 
+--- A new folder for a home.
+function M.folder() return assert(host.mkdtemp()) end
+
 --- Start it, and wait until it answers.
 -- @tparam table options `http` = what stands in http {}, with the places @DIR@ (its folder), @PORT@ (to listen on), @RESOLVER@ (address of a name
 --   server) and @RUN@ (the handler behind `rig:run`); `main` = in front of it; `env` = its whole environment; `names` = name -> address for the
---   name server, "-" is silence; `files` = name -> bytes in its folder, readable for all; `workers` (1)
+--   name server, "-" is silence; `files` = name -> bytes in its folder, readable for all; `workers` (1); `home` = { path = of `M.folder`,
+--   files = name -> bytes }
 -- @treturn table rig
 function M.start(options)
   local dir = assert(host.mkdtemp())
@@ -101,14 +115,12 @@ function M.start(options)
   run(("mkdir -p '%s/tmp' '%s/module/directmail' && cp -r lua '%s/' && cp %s/lua5.1/directmail/*.so '%s/module/directmail/'")
     :format(dir, dir, dir, BUILD, dir))
   write(dir .. "/nginx.conf", fill(CONF))
-  for name, bytes in pairs(options.files or {}) do
-    run(("mkdir -p '%s/%s'"):format(dir, name:match "^(.*)/" or "."))
-    write(dir .. "/" .. name, bytes)
-  end
+  write_all(dir, options.files or {})
+  if options.home then write_all(options.home.path, options.home.files) end
   run(("chmod -R a+rX '%s'"):format(dir))
   local words = { "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin" }
   if is_root() then
-    run(("chown -R nobody '%s'"):format(dir))
+    run(("chown -R nobody '%s' '%s'"):format(dir, options.home and options.home.path or dir))
     words = { "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", table.unpack(words) }
   end
   for name, value in pairs(options.env or {}) do words[#words + 1] = name .. "=" .. value end

@@ -235,7 +235,8 @@ function M.semaphore()
     repeat
       ok, why = inner:wait(seconds or A_DAY)
     until ok or seconds or why ~= "timeout"
-    return ok, why
+    if ok then return true end
+    return nil, why
   end
 
   function semaphore.post(_, n) inner:post(n or 1) end
@@ -304,8 +305,8 @@ local POOL = 30                 -- idle connections kept for one host
 local TIMEOUT = 60              -- seconds of a whole exchange when the caller sets none
 
 local function address_of(url)
-  local scheme, authority, path = url:match "^(https?)://([^/?#@]+)([^#]*)$"
-  if not scheme then return nil end
+  local scheme, authority, path = url:match "^(https?)://([^/?#]+)([^#]*)$"
+  if not scheme or authority:find("@", 1, true) then return nil end
   local host, port = authority:match "^%[([%x:.]+)%]:?(%d*)$"
   if not host then host, port = authority:match "^([^:%[%]]+):?(%d*)$" end
   port = port == "" and PORT[scheme] or tonumber(port)

@@ -89,7 +89,8 @@ function M.new(net, tasks)
 
   --- Send all of some octets.
   -- @tparam string bytes
-  -- @return how many; or nil and "timeout", "closed" or words. What a peer said before it closed can still be received.
+  -- @return how many; or nil, "timeout", "closed" or words, and how many were handed out. What a peer said before it
+  --   closed can still be received.
   function Sock:send(bytes)
     local fd = self.fd
     if not fd then return nil, "closed" end
@@ -109,7 +110,7 @@ function M.new(net, tasks)
         end
         if not n then
           self.sending = nil
-          return nil, why
+          return nil, why, from - 1
         end
       end
     end
