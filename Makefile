@@ -147,7 +147,7 @@ deps:                           ## install what building and running need (Debia
 deps-test:                      ## the same, and what the tests need
 	$(call packages,$(PKG_BUILD) $(PKG_RUN) $(PKG_TEST))
 	$(if $(shell sh -c 'command -v npm'),,$(call packages,$(PKG_NODE)))
-	@cd tests/node && { node installed.mjs || npm ci --ignore-scripts --no-audit --no-fund; }
+	@cd tests/node && { node installed.mjs || npm ci --ignore-scripts; }
 
 # -- tests --------------------------------------------------------------------
 # Each tests/core/NAME_test.c is a program of its own; one that includes alloc.h
@@ -160,7 +160,16 @@ $(B)/tests/%: tests/core/%.c $(B)/libdirectmail_core.a
 	    $(LDFLAGS) $(B)/libdirectmail_core.a -lcmocka -lidn2 -lcrypto
 comma := ,
 
-tests: $(patsubst tests/core/%.c,$(B)/tests/%,$(wildcard tests/core/*_test.c))
+# tests/net/NAME_test.c: the same for what touches the world.
+$(B)/tests/net/%: tests/net/%.c $(wildcard src/net/*.c src/net/*.h)
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) -Isrc/net -Itests/core $< $(wildcard src/net/*.c) -o $@ \
+	    $(if $(shell grep -l '"alloc.h"' $<),-Wl$(comma)--wrap=malloc$(comma)--wrap=realloc$(comma)--wrap=calloc) \
+	    $(LDFLAGS) -lcmocka -lssl -lcrypto -ldl
+
+tests: $(patsubst tests/core/%.c,$(B)/tests/%,$(wildcard tests/core/*_test.c)) \
+       $(patsubst tests/net/%.c,$(B)/tests/net/%,$(wildcard tests/net/*_test.c))
 
 $(B)/nodlclose.so: tests/support/nodlclose.c
 	@mkdir -p $(@D)
@@ -197,11 +206,11 @@ fuzz: fuzz-targets              ## fuzz the parsers, SECONDS=60 each, FUZZ=NAME 
 	done
 
 # -- the first mail -----------------------------------------------------------
-demo: deps                      ## install what is missing, build, send a mail to the sandbox
+demo: deps                      ## install what is missing, build, send two mails to the sandbox
 	@$(MAKE) --no-print-directory all
 	@rm -rf $(B)/demo
-	@$(B)/directmail sandbox --dir $(B)/demo -- $(B)/directmail examples/welcome.lua
-	@echo; echo "Nothing left this machine. The mail as it arrived, and what the server noted about it:"; ls -1 $(B)/demo/mail/*
+	@$(B)/directmail sandbox --dir $(B)/demo -- sh examples/demo.sh $(B)/directmail
+	@echo; echo "Nothing left this machine. The mails as they arrived, and what the service noted about them:"; ls -1 $(B)/demo/mail/*
 
 clean:                          ## remove everything built
 	rm -rf build

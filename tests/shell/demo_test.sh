@@ -11,9 +11,13 @@ grep -q '^sent by smtp, ' "$log"
 claim $? "it shows the receipt" "$log"
 ! grep -q apt-get "$log"
 claim $? "when everything is there, no package step" "$log"
-mail=$(grep '^build/demo/mail/.*\.eml$' "$log")
+grep -q '^sent by api in ' "$log"
+claim $? "one mail goes by the signed API" "$log"
+grep -q '^page http://127\.0\.0\.1:[0-9]*/$' "$log"
+claim $? "it prints the address of the page" "$log"
+mail=$(grep '^build/demo/mail/.*2\.eml$' "$log")
 [ -s "$mail" ]
-claim $? "it says where the mail can be looked at" "$log"
+claim $? "it says where the mails can be looked at" "$log"
 grep -q 'welcome\.pdf' "$mail" && grep -q "filename\*" "$mail"
 claim $? "and there are the PDF and the file with a Chinese name" "$mail"
 grep -q '"tls": *"starttls"' "${mail%.eml}.json" && grep -q '"user": *"noreply@mail.example.com"' "${mail%.eml}.json"

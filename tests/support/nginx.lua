@@ -98,15 +98,15 @@ function M.folder() return assert(host.mkdtemp()) end
 
 --- Start it, and wait until it answers.
 -- @tparam table options `http` = what stands in http {}, with the places @DIR@ (its folder), @PORT@ (to listen on), @RESOLVER@ (address of a name
---   server) and @RUN@ (the handler behind `rig:run`); `main` = in front of it; `env` = its whole environment; `names` = name -> address for the
---   name server, "-" is silence; `files` = name -> bytes in its folder, readable for all; `workers` (1); `home` = { path = of `M.folder`,
+--   server) and @RUN@ (the handler behind `rig:run`); `main` = in front of it; `env` = its whole environment; `names` = name -> address for
+--   the name server, "-" is silence; `files` = name -> bytes in its folder, readable for all; `workers` (1); `home` = { path = of `M.folder`,
 --   files = name -> bytes }
 -- @treturn table rig
 function M.start(options)
   local dir = assert(host.mkdtemp())
-  local self = setmetatable({ dir = dir, port = free_port(), names = name_server(options.names or {}) }, Rig)
+  local self = setmetatable({ dir = dir, port = free_port(), names = options.names and name_server(options.names) }, Rig)
   local places = {
-    DIR = dir, PORT = tostring(self.port), RESOLVER = "127.0.0.1:" .. self.names.port, RUN = RUN, WORKERS = tostring(options.workers or 1),
+    DIR = dir, PORT = tostring(self.port), RESOLVER = self.names and "127.0.0.1:" .. self.names.port, RUN = RUN, WORKERS = tostring(options.workers or 1),
     MAIN = options.main or "", HTTP = options.http,
   }
   local function fill(text)
@@ -169,12 +169,21 @@ end
 --- Its error log so far.
 function Rig:log() return read(self.dir .. "/error.log") end
 
---- Stop it: what runs comes to its end.
-function Rig:stop()
+--- End it, and let what runs come to its end first.
+function Rig:quit()
+  if self.ended then return end
+  self.ended = true
   self.child:kill "QUIT"
   self.child:wait()
-  self.names.parent:close()
-  self.names.child:wait()
+end
+
+--- End it, and remove its folder.
+function Rig:stop()
+  self:quit()
+  if self.names then
+    self.names.parent:close()
+    self.names.child:wait()
+  end
   os.execute(("rm -rf '%s'"):format(self.dir))
 end
 

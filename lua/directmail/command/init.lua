@@ -13,7 +13,7 @@
 local M = {}
 
 --- The commands, in the order of the overview.
-M.commands = { "send", "route", "sandbox", "sign", "config", "env", "help", "version" }
+M.commands = { "send", "route", "sandbox", "sign", "explain", "config", "env", "help", "version" }
 
 -- Words in front of a command or script.
 local flags = { "--help", "--version", "--debug" }

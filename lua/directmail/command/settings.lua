@@ -37,6 +37,7 @@ local rows = {
   { "ca", "FILE", "certificates (PEM) to trust" },
   { "timeout", "S", "seconds for the whole send", { convert = number("--timeout", 1e-3) } },
   { "size-limit", "N", "octets that the message may have, 0: any number", { convert = octets } },
+  { "profile", "NAME", "profile: ~/.config/directmail/NAME.lua, or a path with a / in it" },
   { "redirect", "ADDR", "send everything to this address instead" },
   { "only", "PATTERNS", "refuse recipients outside these patterns, with commas between them" },
 }

@@ -96,7 +96,7 @@ end
 
 return {
   name = "sign",
-  summary = "Compute request signatures V1 and V3, one JSON object a line",
+  summary = "compute request signatures V1 and V3, one JSON object a line",
   examples = {
     "directmail sign --json < requests.jsonl",
   },

@@ -130,22 +130,21 @@ end
 --- Files larger than this are not read here.
 M.file_octets = limits.attachment_nginx_octets
 
-local files = {}                -- path -> bytes: what init_by_lua has read, often with more rights than a worker has
+local files = {}                -- path -> { bytes, why }: what init_by_lua tried, often with more rights than a worker has
 
---- A whole file. The worker stands still meanwhile, so it may be 1 MB at most.
+--- A whole file. The worker stands still meanwhile, so it may be 1 MB at most. What init_by_lua read or missed stays as it was.
 -- @tparam string path
 -- @tparam[opt] integer max octets, if fewer
 -- @return bytes; or nil and why
 function M.read(path, max)
   max = math.min(max or M.file_octets, M.file_octets)
-  local kept_bytes = files[path]
-  if kept_bytes then
-    if #kept_bytes <= max then return kept_bytes end
-    return nil, ("larger than %d octets"):format(max)
+  local known = files[path]
+  if not known then
+    known = { machine.read(path, max) }
+    if M.starting() then files[path] = known end
   end
-  local bytes, why = machine.read(path, max)
-  if M.starting() then files[path] = bytes end
-  return bytes, why
+  if known[1] and #known[1] > max then return nil, ("larger than %d octets"):format(max) end
+  return known[1], known[2]
 end
 
 local profiles = {}             -- path -> what core.profile said of it
