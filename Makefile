@@ -122,7 +122,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev li
              libssl-dev libidn2-dev libcurl4-openssl-dev
 PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
 PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 \
-             postfix dovecot-core curl chromium
+             postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl chromium
 # Some machines have another Node with npm inside, with which Debian's npm does not go together: these only when there is no npm.
 PKG_NODE  := nodejs npm
 

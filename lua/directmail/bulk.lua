@@ -148,8 +148,8 @@ end
 
 local function open(self, w, job)
   local c, e
-  c, e = connection.new(self.mail, job.at, job.who, function(done, outcome, said, refused)
-    if stale(c, done, outcome, said) then
+  c, e = connection.new(self.mail, job.at, job.who, function(done, outcome, said, refused, again)
+    if again or stale(c, done, outcome, said) then
       done.again = true
       w.retry[#w.retry + 1] = done
       return

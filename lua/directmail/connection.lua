@@ -13,6 +13,38 @@ local M = {}
 local connection = {}
 connection.__index = connection
 
+-- A server that stumbles over commands in groups is asked more simply from then on: host table -> "host:port" -> what is known.
+local LOWER = { overlap = "group", group = "off" }
+local RANK = { off = 1, group = 2, overlap = 3 }
+local ENVELOPE = { mail = true, rcpt = true, data = true }
+local LOST_TWICE = 2            -- one lost line is the network's; the second in a row may be the server's way to say no
+local known = setmetatable({}, { __mode = "k" })
+
+local function known_of(c)
+  local by_peer = known[c.mail.host] or {}
+  known[c.mail.host] = by_peer
+  local peer = c.at.host .. ":" .. c.at.port
+  by_peer[peer] = by_peer[peer] or { lost = 0 }
+  return by_peer[peer]
+end
+
+local function mode_of(c)
+  local wanted, best = c.mail.settings.pipeline or "group", known_of(c).mode
+  return best and RANK[best] < RANK[wanted] and best or wanted
+end
+
+-- Did pipelining make this message fail? Then the next connection steps down, and the message, of which the server has
+-- nothing, may go again.
+local function stumbled(c, outcome, said)
+  local peer = known_of(c)
+  if outcome == "sent" then peer.lost = 0 end
+  if outcome ~= "not_sent" or not ENVELOPE[said.step] or c.mode == "off" or not c.engine:pipelines() then return false end
+  if said.error == "LOST" then peer.lost = peer.lost + 1 end
+  local down = said.error == "PROTOCOL" or said.error == "TIMEOUT" and c.mode == "overlap" and c.served > 1 or peer.lost >= LOST_TWICE
+  if down then peer.mode, peer.lost = LOWER[c.mode], 0 end
+  return down
+end
+
 local function address_literal(ip)
   if not ip then return "localhost" end
   return ip:find(":", 1, true) and "[IPv6:" .. ip .. "]" or "[" .. ip .. "]"
@@ -22,7 +54,8 @@ end
 -- @tparam table mail the mail object: `host`, `settings`, `record`
 -- @tparam table at of `directmail.smtp.endpoint`
 -- @tparam table who `{ user=, password= }`, or empty
--- @tparam function settled called as `settled(job, outcome, said, refused)` for each pushed job; must not wait
+-- @tparam function settled called as `settled(job, outcome, said, refused, again)` for each pushed job; must not wait. `again`:
+--   the server stumbled over pipelining and has nothing of it; on a new connection it goes more simply
 -- @return connection, or nil, err when a setting cannot be used
 function M.new(mail, at, who, settled)
   local host, settings = mail.host, mail.settings
@@ -41,14 +74,15 @@ function M.new(mail, at, who, settled)
       c.jobs[n] = nil
       c.served = c.served + 1
       c:set_deadline()
-      settled(job, outcome, said, refused)
+      settled(job, outcome, said, refused, stumbled(c, outcome, said))
     end,
   }
   c.hide = hide
+  c.mode = mode_of(c)
   c.name = settings.ehlo or host.hostname()
   local why
   c.engine, why = core.smtp {
-    ehlo = c.name or "localhost", user = who.user, password = who.password, tls = at.tls, pipeline = settings.pipeline or "group",
+    ehlo = c.name or "localhost", user = who.user, password = who.password, tls = at.tls, pipeline = c.mode,
     cleartext_auth = settings.cleartext_auth, trace = c.run.record ~= nil,
   }
   if not c.engine then

@@ -79,6 +79,8 @@ end
 -- @tparam[opt] table options see `directmail.bulk`
 -- @return an iterator of results in completion order
 function mail:send_all(source, options)
+  local able, e = M.ready(self.host)
+  if not able then error(tostring(e), 2) end
   local next_result, state, first, closing = require "directmail.bulk".send_all(self, source, options, 2)
   return next_result, state, first, closing
 end

@@ -375,30 +375,34 @@ local BESIDE_RAW = {
   raw = true, from = true, to = true, cc = true, bcc = true, via = true, on_unknown = true, size_limit = true, timeout = true,
 }
 
+local function is_given(list) return list ~= nil and list ~= "" and not (type(list) == "table" and next(list) == nil) end
+
 -- A finished message: the envelope from the fields, else from its own head.
 local function check_raw(fields, settings, host)
-  for name in pairs(fields) do
-    if not BESIDE_RAW[name] then
+  for _, name in ipairs(M.FIELDS) do
+    if fields[name] ~= nil and not BESIDE_RAW[name] then
       return refuse("OPTION", name, name .. " cannot stand beside raw: that message is finished", "leave one of the two away")
     end
   end
+  local ok, wrong = check_values(fields)
+  if not ok then return nil, wrong end
+  if fields.raw == "" then return refuse("CONTENT", "raw", "raw: the message is empty", "give a message: header fields, an empty line, text") end
   local raw = require "directmail.raw"
   local head, e = raw.read(fields.raw)
   if not head then return nil, e end
-  local who = { from = fields.from, to = fields.to, cc = fields.cc, bcc = fields.bcc }
-  if not (who.to or who.cc or who.bcc) then who.to = raw.addresses(head, { "to", "cc", "bcc" }) end
-  who.from = who.from or raw.addresses(head, { "from" })[1]
+  local who = { from = fields.from or raw.value(head, "from"), to = fields.to, cc = fields.cc, bcc = fields.bcc }
+  if not (is_given(who.to) or is_given(who.cc) or is_given(who.bcc)) then who.to = raw.recipients(head) end
   local box
   box, e = envelope(who, settings)
   if not box then return nil, e end
-  local from = box.from[1]
-  local id = raw.value(head, "message-id")
-  local message_id = id and id:match "<[^<>]+>" or ("<%s@%s>"):format(hex(host.random(16)), from.address:match "@([^@]*)$")
-  local d = { fields = fields, box = box, from = from, to = box.envelope, message_id = message_id, headers = {}, parts = {}, unsubscribe = {} }
-  d.raw, d.moved = raw.write(head, {
-    { "X-Directmail-Redirected-To", box.redirected }, { "From", raw.mailbox(from.name, from.address) },
-    { "Date", core.date(math.floor(host.now()), 0) }, { "Message-ID", message_id },
+  local from, id = box.from[1], raw.value(head, "message-id")
+  local d = { fields = fields, box = box, from = from, to = box.envelope, headers = {}, parts = {}, unsubscribe = {} }
+  d.message_id = id and err.printable(id:match "<[^<>]+>" or id) or ("<%s@%s>"):format(hex(host.random(16)), from.address:match "@([^@]*)$")
+  d.raw, d.line_of = raw.write(head, {
+    { "X-Directmail-Redirected-To", "text", box.redirected }, { "From", "mailboxes", { from } },
+    { "Date", "tokens", core.date(math.floor(host.now()), 0) }, { "Message-ID", "tokens", d.message_id },
   })
+  if not d.raw then return nil, d.line_of end
   return d
 end
 
@@ -520,8 +524,11 @@ function M.lay_out(d, settings, host)
   }
   if not built then
     local cause = why.field and ("%s: %s"):format(why.field, why.detail) or why.detail
-    -- the caller's own line numbers, not those of the mended message
-    if d.raw then cause = cause:gsub("line (%d+)", function(n) return ("line %d"):format(n - d.moved) end) end
+    if d.raw then
+      -- the caller's own line numbers, not those of the mended message
+      cause = cause:gsub("line (%d+)", function(n) return ("line %d"):format(d.line_of(tonumber(n))) end)
+      return refuse(why.code, why.field, cause, "a finished message is sent as it stands: mend it where it is made")
+    end
     return refuse(why.code, why.field, cause, REMEDY[why.code] or "see docs/errors.md")
   end
   local size, limit = built:size(), fields.size_limit

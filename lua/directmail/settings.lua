@@ -31,6 +31,7 @@ local KNOWN = {
   security_token = { env = { "ALIBABA_CLOUD_SECURITY_TOKEN" }, secret = true },
   via = { choices = { "auto", "smtp", "api" } },
   on_unknown = { choices = { "stop", "resend" } },
+  sendmail_rewrite = { kind = "boolean" },
   pipeline = { choices = { "group", "overlap", "off" } },
   timeouts = { kind = "timeouts" },
   transport = { kind = "table", program = true },

@@ -94,15 +94,21 @@ function M.prepare(settings, built)
 end
 
 local function dialogue(mail, built, at, who, timeout)
-  local receipt, e
-  local c
-  c, e = connection.new(mail, at, who, function(job, outcome, said, refused) receipt, e = c:verdict(job, outcome, said, refused) end)
-  if not c then return nil, e end
-  c:push { built = built, timeout = timeout }
-  c:quit()                      -- it rides behind the only dot
-  c:connect()
-  c:drive()
-  c:close()
+  local receipt, e, again
+  for _ = 1, 3 do               -- overlap, group, off: as often as a server can stumble
+    local c
+    c, e = connection.new(mail, at, who, function(job, outcome, said, refused, stumbled)
+      receipt, e = c:verdict(job, outcome, said, refused)
+      again = stumbled
+    end)
+    if not c then return nil, e end
+    c:push { built = built, timeout = timeout }
+    c:quit()                    -- it rides behind the only dot
+    c:connect()
+    c:drive()
+    c:close()
+    if not again then break end
+  end
   return receipt, e
 end
 

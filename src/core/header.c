@@ -5,7 +5,10 @@
 
 #include "word.h"
 
-enum { PATH = 254 };            /* RFC 5321 section 4.5.3.1.3: 256 with its brackets */
+enum {
+    PATH = 254,                 /* RFC 5321 section 4.5.3.1.3: 256 with its brackets */
+    LIST = 76                   /* RFC 2047 section 2: a line with an encoded word, and any of a list may hold one */
+};
 
 /* Fields with a rule of their own. ONCE is RFC 5322 section 3.6: readers and filters differ in which of two they
 ** believe. OURS are written from the message's structure. A NEVER would show the hidden recipients to everyone. */
@@ -106,8 +109,8 @@ static void write_tokens(dm_buf *out, dm_view v, size_t column) {
     }
 }
 
-/* One mailbox, beginning at *column. */
-static dm_code write_mailbox(dm_buf *out, const dm_mailbox *box, size_t *column) {
+/* One mailbox, beginning at *column. 'comma': octets that will stand behind it. */
+static dm_code write_mailbox(dm_buf *out, const dm_mailbox *box, size_t comma, size_t *column) {
     dm_view name = trim(box->name);
     if (name.n == 0) {
         *column += box->address.n;
@@ -115,7 +118,7 @@ static dm_code write_mailbox(dm_buf *out, const dm_mailbox *box, size_t *column)
     }
     dm_code code = dm_word_phrase(out, name, column);
     if (code != DM_OK) return code;
-    if (*column + 3 + box->address.n > DM_FOLD) {
+    if (*column + 3 + box->address.n + comma > LIST) {
         dm_word_fold(out, column);
     } else {
         dm_buf_addc(out, ' ');
@@ -133,15 +136,14 @@ static dm_code write_mailboxes(dm_buf *out, const dm_field *f, size_t column) {
             dm_buf_adds(out, ", ");
             column += 2;
         }
-        size_t start = out->n, begin = column;
-        dm_code code = write_mailbox(out, &f->mailboxes[i], &column);
+        size_t start = out->n, begin = column, comma = i + 1 < f->count ? 1 : 0;
+        dm_code code = write_mailbox(out, &f->mailboxes[i], comma, &column);
         if (code != DM_OK) return code;
-        size_t comma = i + 1 < f->count ? 1 : 0;
         bool whole = column == begin + (out->n - start);    /* it was not folded inside */
-        if (i > 0 && (!whole || column + comma > DM_FOLD)) {
+        if (i > 0 && (!whole || column + comma > LIST)) {
             if (out->code == DM_OK) out->n = start - 1;     /* from the blank behind the comma on */
             dm_word_fold(out, &column);
-            code = write_mailbox(out, &f->mailboxes[i], &column);
+            code = write_mailbox(out, &f->mailboxes[i], comma, &column);
             if (code != DM_OK) return code;
         }
     }

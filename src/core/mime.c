@@ -58,6 +58,7 @@ typedef struct layout {
     size_t framed;              /* octets of 'frame' that are in a segment */
     leaf text, html, calendar, parts[PARTS];
     size_t files, inlines;      /* parts of either kind */
+    bool inline_8bit;           /* one of the latter holds octets over 127 */
     char boundary[72];          /* without "-1" */
     dm_code code;
 } layout;
@@ -184,6 +185,7 @@ static dm_code encode_leaves(layout *l) {
         else l->files++;
         l->parts[i] = (leaf){0, 0, DM_BASE64};
         if (code == DM_OK && is_composite(p->type)) code = encode_raw(l, p->data, part_label(l, i, label), &l->parts[i]);
+        if (l->parts[i].coding == DM_8BIT && is_inline(l, p)) l->inline_8bit = true;
     }
     return code;
 }
@@ -241,7 +243,7 @@ static void open_multipart(layout *l, enum level level) {
     dm_buf_adds(&l->m->frame, "Content-Type: multipart/");
     dm_buf_adds(&l->m->frame, types[level]);
     add_boundary(l, ";\r\n boundary=\"", level, "\"\r\n");
-    if (l->m->eight) add_coding(l, DM_8BIT);            /* RFC 2045, 6.4: what is inside shows outside */
+    if (level == MIXED ? l->m->eight : l->inline_8bit) add_coding(l, DM_8BIT);      /* RFC 2045, 6.4: what is inside shows outside */
 }
 
 /* The CRLF in front belongs to the delimiter (RFC 2046, 5.1.1); the first one has the blank line's. */
@@ -457,6 +459,7 @@ dm_code dm_message_new(dm_message **out, const dm_mail *mail, dm_error *err) {
     l.mail = mail;
     l.err = err;
     l.framed = l.files = l.inlines = 0;
+    l.inline_8bit = false;
     l.code = DM_OK;
     code = mail->raw.p ? lay_out_raw(&l) : lay_out_parts(&l);
     if (code == DM_OK) code = m->frame.code ? m->frame.code : m->body.code;

@@ -144,14 +144,14 @@ static size_t take_head(char *line, size_t one, size_t size, void *p) {
     (void)one;
     h->heads += size;
     if (h->heads > h->max_head) {
-        h->over = DM_HTTP_HEAD_LIMIT;
+        h->stopped = DM_HTTP_HEAD_LIMIT;
         return 0;
     }
     if (h->final) return size;      /* trailers: nobody asked for them */
     if (h->between) h->head_size = 0;
     h->between = false;
     if (!room_for(&h->head, &h->head_room, h->head_size + size)) {
-        h->over = DM_HTTP_MEMORY;
+        h->stopped = DM_HTTP_MEMORY;
         return 0;
     }
     memcpy(h->head + h->head_size, line, size);
@@ -160,8 +160,12 @@ static size_t take_head(char *line, size_t one, size_t size, void *p) {
         long status = 0;
         const dm_curl *c = *dm_loop_curl(h->loop);
         c->easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-        h->between = status >= 100 && status < 200 && status != 101;
+        h->between = status >= 100 && status < 200;
         h->final = !h->between;
+        if (status == 101) {
+            h->stopped = DM_HTTP_SWITCHED;
+            return 0;
+        }
     }
     return size;
 }
@@ -169,9 +173,9 @@ static size_t take_head(char *line, size_t one, size_t size, void *p) {
 static size_t take_body(char *octets, size_t one, size_t size, void *p) {
     dm_http *h = p;
     (void)one;
-    if (size > h->max_body - h->body_size) h->over = DM_HTTP_BODY_LIMIT;
-    else if (!room_for(&h->body, &h->body_room, h->body_size + size)) h->over = DM_HTTP_MEMORY;
-    if (h->over != DM_HTTP_FITS) return 0;
+    if (size > h->max_body - h->body_size) h->stopped = DM_HTTP_BODY_LIMIT;
+    else if (!room_for(&h->body, &h->body_room, h->body_size + size)) h->stopped = DM_HTTP_MEMORY;
+    if (h->stopped != DM_HTTP_FITS) return 0;
     memcpy(h->body + h->body_size, octets, size);
     h->body_size += size;
     return size;
@@ -230,17 +234,19 @@ static void why_unconnected(dm_http *h, CURLcode code) {
 static void why_unanswered(dm_http *h, CURLcode code) {
     const char *words = h->transfer.words;
     h->end = DM_HTTP_PROTOCOL;
-    if (h->over == DM_HTTP_HEAD_LIMIT) {
+    if (h->stopped == DM_HTTP_HEAD_LIMIT) {
         dm_why_set(&h->why, "the head of the answer is larger than %zu octets", h->max_head);
-    } else if (h->over == DM_HTTP_BODY_LIMIT) {
+    } else if (h->stopped == DM_HTTP_BODY_LIMIT) {
         dm_why_set(&h->why, "the body of the answer is larger than %zu octets", h->max_body);
-    } else if (code == CURLE_OUT_OF_MEMORY && h->over == DM_HTTP_FITS && !h->final) {
+    } else if (h->stopped == DM_HTTP_SWITCHED) {
+        dm_why_set(&h->why, "the server changed the protocol unasked");
+    } else if (code == CURLE_OUT_OF_MEMORY && h->stopped == DM_HTTP_FITS && !h->final) {
         dm_why_set(&h->why, "a line of the answer's head has no end");      /* libcurl's own limit: 100 KB a line */
     } else if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_BAD_CONTENT_ENCODING || strstr(words, "chunk")) {
         dm_why_set(&h->why, "the answer is no HTTP/1.1: %.200s", words);
     } else {
         h->end = DM_HTTP_LOST;
-        if (h->over == DM_HTTP_MEMORY) dm_why_set(&h->why, "no memory for the answer");
+        if (h->stopped == DM_HTTP_MEMORY) dm_why_set(&h->why, "no memory for the answer");
         else if (h->heads > 0) dm_why_set(&h->why, "the connection was lost within the answer");
         else dm_why_set(&h->why, h->sent ? "the connection was lost before an answer came" : "the connection was lost before the request left");
     }
@@ -325,7 +331,7 @@ const char *dm_http_fault(const dm_http_request *r) {
     return host_of(r->url, &size) ? NULL : "url: http:// or https:// with a host, perhaps a port, and a path expected";
 }
 
-static bool token(const char *name, size_t size) {       /* RFC 9110, 5.6.2 */
+bool dm_http_name(const char *name, size_t size) {
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)name[i], letter = c | 32;
         if (!((letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-_!#$%&'*+.^`|~", c)))) return false;
@@ -336,7 +342,7 @@ static bool token(const char *name, size_t size) {       /* RFC 9110, 5.6.2 */
 const char *dm_http_header_fault(const char *name, size_t name_size, const char *value, size_t value_size) {
     /* these decide where a message ends, or whether libcurl waits */
     static const char *const ours[] = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"};
-    if (!token(name, name_size)) return "is no header name";
+    if (!dm_http_name(name, name_size)) return "is no header name";
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcasecmp(name, ours[i]) == 0) return "is set by the library: leave it out";
     for (size_t i = 0; i < value_size; i++)

@@ -44,14 +44,16 @@ typedef struct dm_http {
     size_t head_size, head_room, body_size, body_room;
     size_t heads;                   /* octets of all heads and trailers */
     bool between, final;            /* where the head stands: before a status line; the head that counts is whole */
-    enum { DM_HTTP_FITS, DM_HTTP_HEAD_LIMIT, DM_HTTP_BODY_LIMIT, DM_HTTP_MEMORY } over;
+    enum { DM_HTTP_FITS, DM_HTTP_HEAD_LIMIT, DM_HTTP_BODY_LIMIT, DM_HTTP_SWITCHED, DM_HTTP_MEMORY } stopped;      /* by us */
     char names[DM_TLS_NAMES];       /* whom a refused certificate is for */
     dm_why why;
 } dm_http;
 
 /* What is wrong with a request, in words that follow its name ("url has no host"); NULL: nothing. */
 const char *dm_http_fault(const dm_http_request *r);
-/* The same for a header; names that decide where a message ends are refused too. */
+/* Is this a header's name (RFC 9110, 5.6.2)? */
+bool dm_http_name(const char *name, size_t size);
+/* What is wrong with a header; names that decide where a message ends are refused too. */
 const char *dm_http_header_fault(const char *name, size_t name_size, const char *value, size_t value_size);
 
 void dm_http_init(dm_http *h, dm_loop *l);

@@ -222,6 +222,36 @@ describe("mail:send", function()
     assert.same({ "QUOTA", "552", "refused", true }, { e.code, e.detail, e.outcome, e.retry })
   end)
 
+  it("steps down when a server stumbles over commands in groups, and remembers it", function()
+    local seen = {}
+    local listener = assert(host.listen("127.0.0.1", 0))
+    host.spawn(function()
+      while true do
+        local sock = listener:accept()
+        if not sock then return end
+        seen[#seen + 1] = "connect"
+        sock:send "220 hello\r\n"
+        local bytes = sock:receiveany(1000)
+        sock:send "250-x\r\n250 PIPELINING\r\n"
+        while bytes do
+          bytes = sock:receiveany(100000)
+          local _, commands = (bytes or ""):gsub("\r\n", "")
+          if not bytes or bytes:find "^QUIT" then break
+          elseif bytes:find "^MAIL" and commands > 1 then sock:send "one at a time, please\r\n"
+          elseif bytes:find "^DATA" then sock:send "354 go\r\n"
+          else sock:send "250 ok\r\n" end
+        end
+        sock:close()
+      end
+    end)
+    local mail = mail_of { smtp = "smtp://127.0.0.1:" .. listener.port, smtp_password = "" }
+    assert.equal("sent", assert(mail:send(hello())).outcome)
+    assert.equal(2, #seen)
+    assert.equal("sent", assert(mail:send(hello())).outcome)
+    assert.equal(3, #seen, "the second mail knows")
+    listener:close()
+  end)
+
   it("loses nothing when an attachment shrinks or grows while it is read", function()
     for _, real in ipairs { 99999, 100001 } do
       local left = real

@@ -87,7 +87,7 @@ end
 
 local function ask(server, more)
   local request = { url = server.url, body = "a=b", ca = server.url:find("^https") and ca or nil, timeout = 5 }
-  for name, value in pairs(more or {}) do request[name] = value end
+  for name, value in pairs(more or {}) do request[name] = value or nil end      -- false takes a field away
   return host.http(request)
 end
 
@@ -111,7 +111,7 @@ describe("an HTTP request", function()
     local server = serve(answering(OK))
     assert(ask(server, { url = server.url .. "a/../b%20c?x=1&y=%2F", headers = { ["X-Acs-Action"] = "SingleSendMail" } }))
     assert(ask(server, { headers = { Host = "dm.example.com", Empty = "", ["User-Agent"] = "directmail/1" }, body = "" }))
-    assert(ask(server, { method = "GET", body = false or nil }))
+    assert(ask(server, { method = "GET", body = false }))
     local host_line = "Host: 127.0.0.1:" .. server.port .. "\r\n"
     assert.equal("POST /a/../b%20c?x=1&y=%2F HTTP/1.1\r\n" .. host_line .. "X-Acs-Action: SingleSendMail\r\nContent-Length: 3\r\n\r\na=b", server.requests[1])
     local lines = {}
@@ -235,7 +235,7 @@ describe("an HTTP answer", function()
 
   it("comes whole in every framing", function()
     for octets, body in pairs {
-      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Trailer: 1\r\nHTTP/1.1 500\r\n\r\n"] = "abcde",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Trailer: 1\r\nHTTP/1.1: 500 x\r\n\r\n"] = "abcde",
       ["HTTP/1.1 100 Continue\r\nX-Early: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" .. OK] = "ok",
       ["HTTP/1.1 204 No Content\r\n\r\n"] = "",
       ["HTTP/1.0 200 OK\r\n\r\nuntil the end"] = "until the end",
@@ -268,7 +268,7 @@ describe("an HTTP answer", function()
   it("that is no HTTP breaks the protocol, and the request had left", function()
     for _, octets in ipairs {
       "220 smtp.test ESMTP\r\n", "garbage without end", "HTTP/0.9 200 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1\r\n\r\n",
-      "<html>hello</html>\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+      "<html>hello</html>\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 2\r\n\r\nok",
       "HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\nok", "HTTP/1.1 200 OK\r\nNo colon\r\nContent-Length: 2\r\n\r\nok",
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nok\r\n0\r\n\r\n",
@@ -304,7 +304,7 @@ describe("an HTTP answer", function()
         local response, failure = ask(server, { max_head = 4000, max_body = 5000 })
         assert.is_nil(response)
         assert.same({ "PROTOCOL", "api", true }, summary(failure), case[3] .. " / " .. failure.words)
-        if case[3]:find("trailer", 1, true) or not case[2]:find("Trailer") then assert.equal(case[3], failure.words) end
+        assert.equal(case[3], failure.words)
         sleepless(function() return why end)
         assert.equal("closed", why)
         server.stop()
@@ -375,7 +375,6 @@ describe("a time limit", function()
   end)
 
   it("ends a proxy's silence, and nothing had left", function()
-    times_out(mute, nil, { url = "http://127.0.0.1:1/", timeout = 0.1, proxy = nil }, "api", true)
     local server = serve(mute)
     local _, failure = ask(server, { url = "https://dm.example.com/", proxy = "http://127.0.0.1:" .. server.port, timeout = 0.1 })
     assert.same({ "TIMEOUT", "connect", false }, summary(failure))
@@ -403,10 +402,516 @@ describe("a time limit", function()
   end)
 
   it("ends a request that the server does not read", function()
-    times_out(function(sock, server)
-      while not server.over do host.sleep(0.01) end
-      repeat until not sock:receiveany(65536)
-      server.gone = true
-    end, nil, { timeout = 0.1, body = ("x"):rep(20 * 1024 * 1024), method = "POST" }, "api", true)
+    local released
+    local server = serve(function() sleepless(function() return released end) end)
+    local _, failure = ask(server, { timeout = 0.1, body = ("x"):rep(30 * 1024 * 1024) })
+    assert.same({ "TIMEOUT", "api", true }, summary(failure))
+    released = true
+    server.stop()
+  end)
+end)
+
+-- ---- certificates -----------------------------------------------------------------------
+
+describe("HTTPS", function()
+  local function refused(tls, more, host_name)
+    local server = serve(answering(OK), { tls = tls, name = host_name })
+    local response, failure = ask(server, more)
+    assert.is_nil(response)
+    assert.same({ "TLS", "connect", false }, summary(failure))
+    assert.equal(0, #server.requests)
+    server.stop()
+    return failure
+  end
+
+  it("is for names and addresses, over IPv4 and IPv6", function()
+    for _, options in ipairs { { name = "localhost" }, { name = "LocalHost" }, {}, { address = "::1" } } do
+      options.tls = ours
+      local server = serve(answering(OK), options)
+      local response, failure = ask(server)
+      assert.equal(200, response and response.status, failure and failure.words)
+      assert.equal((options.address and "[::1]:" or "127.0.0.1:") .. server.port, response.peer)
+      server.stop()
+    end
+  end)
+
+  it("refuses another name, and says whose the certificate is", function()
+    local failure = refused(identity { "a.test", "*.b.test", "192.0.2.7" }, nil, "localhost")
+    assert.same({ "name", "certificate host mismatch (it is for: a.test, *.b.test, 192.0.2.7)" }, { failure.detail, failure.words })
+    assert.equal("name", refused(identity { "localhost" }).detail)          -- asked for as 127.0.0.1
+  end)
+
+  it("refuses a name that stands in the common name only", function()
+    local key, pem = dir .. "/key", dir .. "/cert"
+    assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout %s -out %s 2>/dev/null"):format(key, pem)))
+    local failure = refused(host.identity(host.read(pem), host.read(key)), { ca = pem }, "localhost")
+    assert.same({ "name", "certificate host mismatch (it is for: localhost, in its common name only)" }, { failure.detail, failure.words })
+    os.remove(key)
+    os.remove(pem)
+  end)
+
+  it("refuses a certificate that ended", function()
+    local failure = refused(identity({ "127.0.0.1" }, { expired = true }))
+    assert.same({ "expired", "10: certificate has expired" }, { failure.detail, failure.words })
+  end)
+
+  it("refuses an issuer that nobody knows", function()
+    local stranger = host.authority()
+    local failure = refused(host.identity(stranger:issue { "127.0.0.1" }))
+    assert.same({ "issuer", "20: unable to get local issuer certificate" }, { failure.detail, failure.words })
+    -- the system's store knows neither
+    failure = refused(ours, { ca = false })
+    assert.equal("issuer", failure.detail)
+    assert.matches("^%d+: ", failure.words)
+  end)
+
+  it("names the mix-up when the server speaks clear text", function()
+    for _, octets in ipairs { "220 smtp.test ESMTP\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n" } do
+      local server = serve(function(sock)
+        sock:receiveany(100)
+        sock:send(octets)
+      end)
+      local _, failure = ask(server, { url = "https://127.0.0.1:" .. server.port .. "/", ca = ca })
+      assert.same({ "TLS", "connect", false }, summary(failure))
+      assert.same({ "clear", "wrong version number: the server speaks clear text here" }, { failure.detail, failure.words })
+      server.stop()
+    end
+  end)
+
+  it("refuses a server below TLS 1.2", function()
+    local server = serve(function(sock)         -- its alert: fatal, protocol_version (RFC 8446, 6)
+      sock:receiveany(4096)
+      sock:send("\21\3\1\0\2\2\70")
+    end)
+    local _, failure = ask(server, { url = "https://127.0.0.1:" .. server.port .. "/", ca = ca })
+    assert.same({ "TLS", "connect", false, "version", "unsupported protocol" }, { failure.code, failure.step, failure.sent, failure.detail, failure.words })
+    server.stop()
+  end)
+
+  it("tells a server that goes away while shaking hands", function()
+    local server = serve(function(sock) sock:receiveany(4096) end)
+    local _, failure = ask(server, { url = "https://127.0.0.1:" .. server.port .. "/", ca = ca })
+    assert.same({ "TLS", "connect", false }, summary(failure))
+    assert.is_nil(failure.detail)
+    server.stop()
+  end)
+
+  it("says why a CA file cannot be used", function()
+    local path = dir .. "/none.pem"
+    local failure = refused(ours, { ca = path })
+    assert.matches("^the CA file .*none%.pem cannot be used: No such file or directory$", failure.words)
+    write(path, "no certificate\n")
+    assert.matches("^the CA file .*none%.pem cannot be used: ", refused(ours, { ca = path }).words)
+    os.remove(path)
+  end)
+end)
+
+describe("a connection that is not made", function()
+  it("says why, and nothing had left", function()
+    local listener = assert(host.listen("127.0.0.1", 0))
+    listener:close()
+    local _, failure = host.http { url = "http://127.0.0.1:" .. listener.port .. "/", body = "x" }
+    assert.same({ "CONNECT", "connect", false }, summary(failure))
+    assert.equal("no connection to 127.0.0.1: connection refused", failure.words)
+    _, failure = host.http { url = "https://no-such-host.invalid/", body = "x" }
+    assert.same({ "DNS", "connect", false }, summary(failure))
+    assert.equal("host not found: no-such-host.invalid", failure.words)
+    assert.is_nil(failure.peer)
+  end)
+end)
+
+-- ---- kept connections --------------------------------------------------------------------
+
+describe("a kept connection", function()
+  it("carries the next request, in clear text and in TLS", function()
+    for _, tls in ipairs { false, ours } do
+      local server = serve(answering(OK), { tls = tls or nil })
+      for i = 1, 4 do
+        assert.equal(i > 1, assert(ask(server)).reused)
+      end
+      assert.same({ 1, 4 }, { server.connections, #server.requests })
+      server.stop()
+    end
+  end)
+
+  it("is not for another CA, which might not trust the server", function()
+    local server = serve(answering(OK), { tls = ours })
+    local second = dir .. "/second.pem"
+    write(second, host.authority().ca)
+    assert(ask(server))
+    local _, failure = ask(server, { ca = second })
+    assert.same({ "TLS", "issuer" }, { failure.code, failure.detail })
+    _, failure = ask(server, { ca = false })
+    assert.same({ "TLS", "issuer" }, { failure.code, failure.detail })
+    assert.is_true(assert(ask(server)).reused)
+    os.remove(second)
+    server.stop()
+  end)
+
+  -- Between two requests the server does something to the connection that is kept.
+  local function meanwhile(act, tls)
+    local done
+    local server = serve(function(sock, server, n)
+      server.requests[1] = assert(take(sock))
+      sock:send(OK)
+      if n > 1 then return end
+      act(sock)
+      done = true
+      if not sock.fd then return end
+      assert.is_nil((take(sock)))       -- never asked over this one again
+      server.quiet = true
+    end, { tls = tls })
+    assert(ask(server))
+    server.requests[1] = nil
+    sleepless(function() return done end)
+    local response, failure = ask(server, { body = "second" })
+    assert.equal(200, response and response.status, failure and failure.words)
+    assert.equal("ok", response.body)
+    assert.is_false(response.reused)
+    assert.equal(2, server.connections)
+    assert.matches("second$", server.requests[1])
+    server.stop()
+  end
+
+  it("that the server has closed is replaced before anything is sent", function()
+    meanwhile(function(sock) sock:close() end)
+    meanwhile(function(sock) sock:close() end, ours)            -- TLS: its goodbye lies unread
+  end)
+
+  it("that holds an answer nobody asked for is replaced before anything is sent", function()
+    for _, tls in ipairs { false, ours } do
+      local timeout = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+      meanwhile(function(sock) sock:send(timeout) sock:close() end, tls or nil)
+      meanwhile(function(sock) sock:send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged") end, tls or nil)
+      meanwhile(function(sock) sock:send("x") end, tls or nil)
+    end
+  end)
+
+  it("behind an answer with octets too many is not kept", function()
+    local server = serve(answering(OK .. "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"))
+    for _ = 1, 2 do
+      local response = assert(ask(server))
+      assert.same({ "ok", false }, { response.body, response.reused })
+    end
+    server.stop()
+  end)
+
+  -- The server closes the kept connection in the middle of the second request.
+  local function loses(act, method, tls)
+    local asked = 0
+    local server = serve(function(sock, _, n)
+      while true do
+        local last = n == 1 and asked == 1
+        if last then
+          act(sock)
+          asked = asked + 1
+          return
+        end
+        local request = take(sock)
+        if not request then return end
+        asked = asked + 1
+        sock:send(OK)
+      end
+    end, { tls = tls })
+    local request = { method = method, body = method == "POST" and ("x"):rep(3000) or false }
+    assert(ask(server, request))
+    local response, failure = ask(server, request)
+    assert.is_nil(response)
+    assert.same({ "LOST", "api", true }, summary(failure))
+    assert.equal("the connection was lost before an answer came", failure.words)
+    -- would the request come again, it would come now
+    local before = server.connections
+    assert.equal(1, before)
+    assert.equal(200, assert(ask(server, request)).status)
+    assert.equal(3, asked)              -- this one, and each of the two before once
+    assert.equal(2, server.connections)
+    server.stop()
+  end
+
+  for _, tls in ipairs { false, ours } do
+    local how = tls and " (TLS)" or ""
+    for _, method in ipairs { "POST", "GET" } do
+      it("lost behind a whole " .. method .. " is not replaced: the request is never sent again" .. how, function()
+        loses(function(sock) take(sock) end, method, tls or nil)
+      end)
+
+      it("lost behind the head of a " .. method .. " is not replaced either" .. how, function()
+        loses(function(sock) take(sock, "head") end, method, tls or nil)
+      end)
+
+      it("reset with the " .. method .. " unread is not replaced either" .. how, function()
+        loses(function(sock) sock:receiveany(1) end, method, tls or nil)
+      end)
+    end
+  end
+
+  it("is one of 32 at most", function()
+    local waiting, server = {}, nil
+    server = serve(function(sock)
+      while take(sock) do
+        waiting[#waiting + 1] = true
+        sleepless(function() return #waiting % 40 == 0 end)
+        sock:send(OK)
+      end
+      server.ended = (server.ended or 0) + 1
+    end)
+    local tasks = {}
+    for i = 1, 40 do tasks[i] = host.spawn(ask, server) end
+    for i = 1, 40 do assert(select(2, host.wait(tasks[i]))) end
+    assert.equal(40, server.connections)
+    sleepless(function() return server.ended == 8 end)
+    server.stop()
+  end)
+end)
+
+-- ---- proxies ------------------------------------------------------------------------------
+
+describe("a proxy", function()
+  local function relay(sock, port)
+    local out = host.tcp()
+    assert(out:connect("127.0.0.1", port))
+    local up = host.spawn(function()
+      repeat
+        local bytes = sock:receiveany(65536)
+      until not bytes or not out:send(bytes)
+      out:close()
+    end)
+    repeat
+      local bytes = out:receiveany(65536)
+    until not bytes or not sock:send(bytes)
+    sock:close()
+    host.wait(up)
+  end
+
+  local function target()
+    return serve(answering(OK), { tls = identity { "dm.example.com" } })
+  end
+
+  local secret = { headers = { Authorization = "ACS3-HMAC-SHA256 secret" } }
+
+  local function through(server, proxy, more)
+    local request = { url = "https://dm.example.com/", ca = ca, proxy = proxy, headers = secret.headers }
+    for name, value in pairs(more or {}) do request[name] = value end
+    return ask(server, request)
+  end
+
+  it("by HTTP CONNECT sees names only, and its connection is kept", function()
+    local server = target()
+    local asked = {}
+    local proxy = serve(function(sock)
+      asked[#asked + 1] = take(sock, "head")
+      sock:send("HTTP/1.1 200 Connection established\r\nX-Proxy: 1\r\n\r\n")
+      relay(sock, server.port)
+    end)
+    local url = "http://me:pass@127.0.0.1:" .. proxy.port
+    local response, failure = through(server, url)
+    assert.equal(200, response and response.status, failure and failure.words)
+    assert.is_nil(response.peer)
+    assert.is_nil(response.headers["x-proxy"])
+    assert.is_true(assert(through(server, url)).reused)
+    assert.equal(1, #asked)
+    assert.matches("^CONNECT dm%.example%.com:443 HTTP/1%.1\r\n", asked[1])
+    assert.matches("\r\nProxy%-Authorization: Basic bWU6cGFzcw==\r\n", asked[1])
+    assert.not_matches("secret", asked[1])
+    assert.matches("\r\nAuthorization: ACS3%-HMAC%-SHA256 secret\r\n", server.requests[1])
+    proxy.stop()
+    server.stop()
+  end)
+
+  it("by SOCKS5 gets the name unresolved", function()
+    local server, asked = target(), nil
+    local proxy = serve(function(sock)
+      sock:receiveany(100)
+      sock:send("\5\0")
+      asked = sock:receiveany(100)
+      sock:send("\5\0\0\1\127\0\0\1\0\1")
+      relay(sock, server.port)
+    end)
+    local response, failure = through(server, "socks5h://127.0.0.1:" .. proxy.port)
+    assert.equal(200, response and response.status, failure and failure.words)
+    assert.equal("\5\1\0\3\14dm.example.com\1\187", asked)
+    proxy.stop()
+    server.stop()
+  end)
+
+  it("that refuses, closes or cannot be reached is no connection, and nothing had left", function()
+    local server = target()
+    for _, octets in ipairs { "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "", "\0\0\0\0\r\n\r\n" } do
+      local proxy = serve(function(sock)
+        take(sock, "head")
+        sock:send(octets)
+      end)
+      local _, failure = through(server, "http://me:pass@127.0.0.1:" .. proxy.port)
+      assert.same({ "CONNECT", "connect", false }, summary(failure))
+      assert.matches("^no connection to dm%.example%.com: ", failure.words)
+      assert.not_matches("pass", failure.words)
+      if octets:find("403") then assert.matches("403", failure.words) end
+      proxy.stop()
+      _, failure = through(server, "http://127.0.0.1:" .. proxy.port)
+      assert.same({ "CONNECT", "connect", false }, summary(failure))
+    end
+    local _, failure = through(server, "https://me:pass@127.0.0.1:1")
+    assert.same({ "CONNECT", "connect", false }, summary(failure))
+    assert.matches("begin it with http://, socks5h://", failure.words)
+    assert.not_matches("pass", failure.words)
+    server.stop()
+  end)
+
+  it("does not make the server's certificate its own", function()
+    local server = serve(answering(OK), { tls = ours })
+    local proxy = serve(function(sock)
+      take(sock, "head")
+      sock:send("HTTP/1.1 200 OK\r\n\r\n")
+      relay(sock, server.port)
+    end)
+    local _, failure = through(server, "http://127.0.0.1:" .. proxy.port)
+    assert.same({ "TLS", "name", false }, { failure.code, failure.detail, failure.sent })
+    assert.equal(0, #server.requests)
+    proxy.stop()
+    server.stop()
+  end)
+
+  it("is never taken from the environment", function()
+    local server = serve(answering(OK))
+    local child = assert(host.child({ LUA, "-e", ([[
+      local host = require "directmail.host.std"
+      os.exit(host.http({ url = %q }) and 0 or 1)
+    ]]):format(server.url) }, { http_proxy = "http://127.0.0.1:1", all_proxy = "http://127.0.0.1:1", ALL_PROXY = "http://127.0.0.1:1" }))
+    assert.equal(0, child:wait())
+    assert.equal(1, #server.requests)
+    server.stop()
+  end)
+end)
+
+-- ---- many at once, and none ------------------------------------------------------------------
+
+describe("requests", function()
+  it("are in flight 32 at a time, over connections that serve again", function()
+    for _, tls in ipairs { false, ours } do
+      local inside, most = 0, 0
+      local server = serve(function(sock)
+        while true do
+          local request = take(sock)
+          if not request then return end
+          inside = inside + 1
+          most = math.max(most, inside)
+          if most < 32 then sleepless(function() return most == 32 end) end
+          inside = inside - 1
+          local body = request:match("\r\n\r\n(.*)")
+          sock:send(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body))
+        end
+      end, { tls = tls or nil })
+      local tasks, wrong = {}, 0
+      for i = 1, 32 do
+        tasks[i] = host.spawn(function()
+          for k = 1, 10 do
+            local body = ("%d/%d"):format(i, k)
+            local response, failure = ask(server, { body = body })
+            if not response then error(failure.words) end
+            if response.body ~= body then wrong = wrong + 1 end
+          end
+        end)
+      end
+      for i = 1, 32 do assert(host.wait(tasks[i])) end
+      assert.same({ 0, 32, 32 }, { wrong, most, server.connections })
+      server.stop()
+    end
+  end)
+
+  it("leave the loop to the others", function()
+    local server = serve(function(sock)
+      take(sock)
+      sleepless(function() return false end)
+    end)
+    local ticks = 0
+    local ticker = host.spawn(function()
+      for _ = 1, 10 do
+        host.sleep(0.005)
+        ticks = ticks + 1
+      end
+    end)
+    local _, failure = ask(server, { timeout = 0.2 })
+    assert.equal("TIMEOUT", failure.code)
+    assert.equal(10, ticks)
+    host.wait(ticker)
+    server.stop()
+  end)
+
+  it("that are given up close their connection", function()
+    local gone = 0
+    local server = serve(function(sock, server)
+      server.requests[#server.requests + 1] = take(sock)
+      if not take(sock) then gone = gone + 1 end
+    end)
+    local call = net.http { url = server.url, body = "x" }
+    sleepless(function() return #server.requests == 1 end)
+    assert.has_error(function() call:finish() end, "the request is not over yet")
+    call:close()
+    call:close()
+    sleepless(function() return gone == 1 end)
+    local _, failure = call:finish()
+    assert.same({ "LOST", "api", true, "given up" }, { failure.code, failure.step, failure.sent, failure.words })
+    -- and when they are collected
+    local ring = {}             -- two tasks that wait for each other and are forgotten
+    ring.a = host.spawn(function()
+      ring.call = net.http { url = server.url, body = "y" }
+      host.wait(ring.b)
+    end)
+    ring.b = host.spawn(function() host.wait(ring.a) end)
+    sleepless(function() return #server.requests == 2 end)
+    ring = nil
+    collectgarbage()
+    collectgarbage()
+    sleepless(function() return gone == 2 end)
+    server.stop()
+  end)
+
+  it("end with the program, finished or not", function()
+    local heard
+    local server = serve(function(sock)
+      take(sock)
+      sock:send(OK)
+      heard = take(sock)
+      take(sock)
+    end)
+    local child = assert(host.child { LUA, "-e", ([[
+      local host = require "directmail.host.std"
+      assert(host.http { url = %q, body = "x" })
+      host.spawn(host.http, { url = %q, body = "never answered" })
+      host.sleep(0.05)
+    ]]):format(server.url, server.url) })
+    assert.equal(0, child:wait())
+    assert.matches("never answered$", heard)
+    server.stop()
+  end)
+
+  it("never raise SIGPIPE", function()
+    for _, tls in ipairs { false, ours } do
+      local server = serve(function(sock) sock:receiveany(10) end, { tls = tls or nil })
+      for _ = 1, 3 do
+        local _, failure = ask(server, { body = ("x"):rep(20 * 1024 * 1024) })
+        assert.same({ "LOST", "api", true }, summary(failure))
+      end
+      server.stop()
+    end
+  end)
+
+  it("need a task when they are made inside of one", function()
+    local said
+    host.spawn(function()
+      said = select(2, coroutine.resume(coroutine.create(function()
+        local response = host.http { url = "http://127.0.0.1:1/" }
+        return response
+      end)))
+    end)
+    assert.matches("std_http_test%.lua:%d+: this call waits; make its coroutine with spawn", said)
+  end)
+end)
+
+-- last: what the tests above made
+describe("the test's own files", function()
+  it("are gone", function()
+    assert(os.remove(ca))
+    assert(os.remove(dir))
   end)
 end)

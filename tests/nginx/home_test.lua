@@ -24,6 +24,7 @@ local HTTP = [[
   init_by_lua_block {
     from_init = assert(require "directmail".new { via = "smtp" })
     sent_in_init = { from_init:send { to = "ann@example.com", text = "hi" } }
+    all_in_init = { pcall(from_init.send_all, from_init, {}) }
   }
   ]] .. note "init_worker" .. [[
   server {
@@ -118,7 +119,8 @@ end)
 
 describe("a phase without sockets", function()
   local function told(phase)
-    local deadline, text = host.tick() + 5, nil
+    local deadline = host.tick() + 5
+    local text
     repeat              -- log_by_lua runs when the answer is on its way already
       text = rig:run([[ return ngx.shared.notes:get(given) ]], phase)
     until text ~= json.null or host.tick() > deadline
@@ -143,6 +145,10 @@ describe("a phase without sockets", function()
     assert.matches("init_by_lua", e.cause)
     local sent = rig:run [[ return from_init:send { to = "ann@example.com", text = "made in init" } ]]
     assert.equal("sent", sent.outcome)
+  end)
+
+  it("raises for send_all, which has nothing to return it with", function()
+    assert.same({ false, true }, { rig:run [[ return all_in_init[1], all_in_init[2]:find("no sockets in init_by_lua", 1, true) ~= nil ]] })
   end)
 
   it("lets a message be built", function()

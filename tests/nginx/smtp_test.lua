@@ -235,6 +235,18 @@ describe("a mail by SMTP from nginx", function()
     assert.same({ 20, 20 }, { n, #box:mails() })
   end)
 
+  it("can be one of many that send_all sends over few connections", function()
+    local sent, refused = rig:run [[
+      local mail, rows, sent, refused = assert(directmail.new { via = "smtp" }), {}, 0, nil
+      for i = 1, 40 do rows[i] = { to = i == 20 and "invalid@sandbox.example" or "n" .. i .. "@example.com", subject = "x", text = "x" } end
+      for result in mail:send_all(rows, { connections = 3 }) do
+        if result.ok then sent = sent + 1 else refused = result.err end
+      end
+      return sent, refused
+    ]]
+    assert.same({ 39, "refused", "559", 39 }, { sent, refused.outcome, refused.detail, #box:mails() })
+  end)
+
   it("can be several of one handler, as tasks", function()
     local sent = rig:run [[
       local mail, tasks, sent = assert(directmail.new { via = "smtp" }), {}, 0

@@ -34,7 +34,8 @@ M.random = net.random
 local REQUEST = { "url", "method", "headers", "body", "connect_timeout", "timeout", "max_head", "max_body", "ca", "proxy" }
 
 --- One HTTP/1.1 request and its answer. It leaves at most once: what a kept connection lost is never sent again.
--- Redirects are answers like others. Certificates are always verified, from TLS 1.2 on; proxies of the environment are never used.
+-- Redirects are answers like others. A body without a length, which ends with the connection, is taken as it comes: whether
+-- somebody cut it must show in its syntax. Certificates are always verified, from TLS 1.2 on; proxies of the environment are never used.
 -- @tparam table request `url` = "https://host[:port]/path?query", percent-encoded (http:// is the caller's to allow); `method` = "POST"
 --   when left out; `headers` = strings by name, exactly these are sent besides Host and Content-Length (Content-Length, Transfer-Encoding,
 --   Connection, Expect and Upgrade are refused); `body` = octets, with POST, PUT and PATCH; `connect_timeout` and `timeout` (60) = seconds
@@ -68,7 +69,6 @@ function M.http(request)
   -- libcurl forgives much; the other homes read heads by these rules too
   local head, why = require "directmail.core".head("response", call.head, request.method or "POST")
   if not head then return broken("the answer is no HTTP/1.1: " .. (why or "its head has no end")) end
-  if head.status < 200 then return broken("the server changed the protocol unasked") end
   local headers = {}
   for _, field in ipairs(head.list) do
     local name = field[1]:lower()

@@ -56,12 +56,12 @@ end
 
 local function read_v1(call)
   local params = call.params
-  for _, name in ipairs(V1) do
-    if (params[name] or "") == "" then return problem.missing(name) end
-  end
   call.action, call.version, call.access_key_id = params.Action, params.Version, params.AccessKeyId
   call.method, call.method_version = params.SignatureMethod, params.SignatureVersion
   call.nonce, call.time, call.token, call.signature = params.SignatureNonce, params.Timestamp, params.SecurityToken, params.Signature
+  for _, name in ipairs(V1) do
+    if (params[name] or "") == "" then return problem.missing(name) end
+  end
   if (call.signature or "") == "" then return problem.new("IncompleteSignature", " Signature is missing.") end
 end
 
@@ -83,10 +83,10 @@ end
 
 local function read_v3(call, request)
   local headers = request.headers
-  local wrong = read_authorization(call, headers.authorization)
-  if wrong then return wrong end
   call.action, call.version = headers["x-acs-action"] or call.params.Action, headers["x-acs-version"] or call.params.Version
   call.nonce, call.time, call.token = headers["x-acs-signature-nonce"], headers["x-acs-date"], headers["x-acs-security-token"]
+  local wrong = read_authorization(call, headers.authorization)
+  if wrong then return wrong end
   for i, value in ipairs { call.action or "", call.version or "", call.nonce or "", call.time or "" } do
     if value == "" then return problem.missing(V3[i]) end
   end

@@ -218,6 +218,15 @@ static int engine_step(lua_State *L) {
     return 1;
 }
 
+/***
+Does the server take commands in groups? Known after EHLO.
+@function engine:pipelines
+*/
+static int engine_pipelines(lua_State *L) {
+    lua_pushboolean(L, (dm_smtp_caps(to_engine(L)->s)->caps & DM_CAP_PIPELINING) != 0);
+    return 1;
+}
+
 static int engine_close(lua_State *L) {
     engine *e = luaL_checkudata(L, 1, SMTP);
     while (e->count > 0) let_go(L, e);
@@ -277,7 +286,7 @@ void dm_open_smtp(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"next", engine_next}, {"push", engine_push}, {"feed", engine_feed}, {"secured", engine_secured},
         {"body", engine_body}, {"quit", engine_quit}, {"lost", engine_lost}, {"error", engine_error}, {"hello", engine_hello},
-        {"step", engine_step}, {"close", engine_close}, {NULL, NULL},
+        {"step", engine_step}, {"pipelines", engine_pipelines}, {"close", engine_close}, {NULL, NULL},
     };
     dm_newclass(L, SMTP, methods, engine_close);
     lua_pushcfunction(L, smtp_new);

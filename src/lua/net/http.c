@@ -58,7 +58,7 @@ static bool add_headers(lua_State *L, dm_http *h) {
         if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) misuse(L, "headers", "is no table of strings by name");
         dm_view name = dm_checkview(L, -2), value = dm_checkview(L, -1);
         const char *fault = dm_http_header_fault(name.p, name.n, value.p, value.n);
-        if (fault) misuse(L, dm_http_header_fault(name.p, name.n, "", 0) ? "a header" : name.p, fault);    /* never the value: it may be a signature */
+        if (fault) misuse(L, dm_http_name(name.p, name.n) ? name.p : "a header", fault);    /* never the value: it may be a signature */
         bool empty = value.n == strspn(value.p, " \t");
         if (empty) lua_pushfstring(L, "%s;", name.p);       /* libcurl's way to say so */
         else lua_pushfstring(L, "%s: %s", name.p, value.p);
