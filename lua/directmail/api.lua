@@ -12,9 +12,7 @@ local M = {}
 
 local VERSION = "2015-11-23"
 
-local function refuse(code, detail, cause, remedy)
-  return nil, err.new { code = code, detail = detail, cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = "client-bug" }
-end
+local refuse = err.refuse
 
 local LOOPBACK = { ["localhost"] = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 

@@ -14,9 +14,7 @@ local TYPES = { path = "string", data = "string", read = "function", size = "num
 
 local EMPTY = 100       -- empty strings in a row that a reader function may give
 
-local function fail(code, where, cause, remedy)
-  return nil, err.new { code = code, detail = where, cause = cause, remedy = remedy, outcome = "not_sent", blame = "client-bug" }
-end
+local fail = err.refuse
 
 --- The media type that a file's name tells.
 -- @tparam string name

@@ -101,6 +101,18 @@ function M.new(fields)
   return setmetatable(e, meta)
 end
 
+--- Refuse something ourselves, before anything left: `return err.refuse(...)`.
+-- @tparam string code
+-- @tparam string detail the field or option that it is about
+-- @tparam string cause
+-- @tparam string remedy
+-- @tparam[opt="client-bug"] string blame
+-- @return nil
+-- @treturn err with the outcome `not_sent`, not to be repeated
+function M.refuse(code, detail, cause, remedy, blame)
+  return nil, M.new { code = code, detail = detail, cause = cause, remedy = remedy, blame = blame or "client-bug" }
+end
+
 --- Is it one of ours?
 -- @param x anything
 -- @treturn boolean

@@ -9,14 +9,10 @@ local M = {}
 local mail = {}
 mail.__index = mail
 
-local function refuse(detail, cause, remedy)
-  return nil, err.new { code = "OPTION", detail = detail, cause = cause, remedy = remedy, outcome = "not_sent", blame = "client-bug" }
-end
-
 -- What a home cannot do by its nature (docs/homes.md) is refused by name.
 local function check_home(values, host)
   for name, why in pairs(host.refuses or {}) do
-    if values[name] ~= nil then return refuse(name, ("%s (from %s): %s"):format(name, values.from[name], why.cause), why.remedy) end
+    if values[name] ~= nil then return err.refuse("OPTION", name, ("%s (from %s): %s"):format(name, values.from[name], why.cause), why.remedy) end
   end
   return true
 end

@@ -47,11 +47,7 @@ local CHOICES = { via = { "auto", "smtp", "api" }, on_unknown = { "stop", "resen
 -- A fault of the program that calls, to be raised at its line.
 local function misuse(text, ...) return nil, { misuse = text:format(...) } end
 
-local function refuse(code, field, cause, remedy)
-  return nil, err.new {
-    code = code, detail = field, cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = "client-bug",
-  }
-end
+local refuse = err.refuse
 
 -- What is not at 1, 2, 3 … of a list would be left out in silence.
 local function check_list(given, name, of)

@@ -7,11 +7,7 @@ local limits = require "directmail.data.limits"
 
 local M = {}
 
-local function refuse(code, detail, cause, remedy, blame)
-  return nil, err.new {
-    code = code, detail = detail, cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = blame or "client-bug",
-  }
-end
+local refuse = err.refuse
 
 -- Characters of UTF-8 text: octets that begin one.
 local function characters(text)

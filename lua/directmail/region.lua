@@ -10,9 +10,6 @@ local M = {}
 -- @treturn table|nil a row of `core.regions()`; nil when neither is set
 -- @return err when it cannot be used
 function M.of(settings)
-  local function bad(cause, remedy)
-    return nil, err.new { code = "OPTION", detail = "region", cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = "client-bug" }
-  end
   if settings.region then
     local ids = {}
     for _, region in ipairs(core.regions()) do
@@ -20,7 +17,7 @@ function M.of(settings)
       ids[#ids + 1] = region.id
     end
     local near = require("directmail.option").nearest(settings.region, ids)
-    return bad(('Direct Mail has no region "%s"'):format(err.printable(settings.region)),
+    return err.refuse("OPTION", "region", ('Direct Mail has no region "%s"'):format(err.printable(settings.region)),
       (near and ("did you mean %s? "):format(near) or "") .. "there are: " .. table.concat(ids, ", "))
   end
   if settings.route then

@@ -8,11 +8,7 @@ local region = require "directmail.region"
 
 local M = {}
 
-local function refuse(code, detail, cause, remedy, blame)
-  return nil, err.new {
-    code = code, detail = detail, cause = cause, remedy = remedy, outcome = "not_sent", retry = false, blame = blame or "client-bug",
-  }
-end
+local refuse = err.refuse
 
 local function from_url(url)
   local scheme, rest = url:match "^(%a+)://([^/]+)/?$"

@@ -13,6 +13,7 @@ local unpack = table.unpack or unpack
 local M = {}
 
 local VERSION = "2015-11-23"
+local MAX_NAME = 128            -- octets of what a stranger calls itself, in the log
 local MAX_HEAD = 262144         -- octets: a body of 80 KB may stand in the query, percent-encoded
 local MAX_BODY = 3 * limits.api_body_octets + 1048576       -- each octet of a body may take three in a form
 
@@ -79,7 +80,7 @@ function M.answer(box, request)
   local refused, why = loopback.refuses(request, box.port)
   if refused == "host" then wrong = problem.new("InvalidProduct.NotFound", " " .. why .. ".")
   elseif refused then wrong = problem.new("Forbidden", " " .. why .. ".") end
-  event.action, event.access_key_id = call.action, call.access_key_id
+  event.action, event.access_key_id = call.action and call.action:sub(1, MAX_NAME), call.access_key_id and call.access_key_id:sub(1, MAX_NAME)
   wrong = wrong or verify.check(call, request, box.account, box.nonces, box.host.now())
   local response
   if not wrong then
