@@ -23,7 +23,7 @@ function M.ready(host)
   if not host.ready then return true end
   local ok, cause, remedy = host.ready()
   if ok then return true end
-  return refuse("phase", cause, remedy)
+  return err.refuse("OPTION", "phase", cause, remedy)
 end
 
 --- Make a mail object (`directmail.new`).

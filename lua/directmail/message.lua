@@ -397,7 +397,7 @@ local function check_raw(fields, settings, host)
   d.raw, d.line_of = raw.write(head, {
     { "X-Directmail-Redirected-To", "text", box.redirected }, { "From", "mailboxes", { from } },
     { "Date", "tokens", core.date(math.floor(host.now()), 0) }, { "Message-ID", "tokens", d.message_id },
-  })
+  }, { ["x-directmail-redirected-to"] = box.redirected ~= nil })
   if not d.raw then return nil, d.line_of end
   return d
 end

@@ -81,14 +81,25 @@ local function check_once(fields)
   return kept
 end
 
+-- Fields that tell a head from a text such as "Warning: the disk is full".
+local USUAL = set("from", "to", "cc", "bcc", "subject", "date", "sender", "reply-to", "message-id", "mime-version", "received", "return-path")
+
+local function is_head(fields)
+  for _, field in ipairs(fields) do
+    if USUAL[field.key] or field.key:find "^x%-" or field.key:find "^content%-" or field.key:find "^list%-" or field.key:find "^resent%-" then return true end
+  end
+  return false
+end
+
 --- Read the head of a message.
 -- A first line `From ann@example.com Mon Nov 23 …` (or `>From …`) of a mailbox file is passed over.
 -- @tparam string text the whole message
--- @tparam[opt] boolean loose a text whose first line is no header field has no head: it is all body, as sendmail takes it
+-- @tparam[opt] boolean loose a text that does not begin with the fields of a message is all body, as sendmail takes it
 -- @treturn table `{ fields={ {name=, key=in lower case, lines={…}, numbers={…}} … }, body=text behind the empty line,
 --   count=lines before the body }`, or nil, err
 function M.read(text, loose)
   local fields, at, number, last = {}, 1, 0, nil
+  local first, passed = 1, 0            -- where the head begins, and the lines before it
   while at <= #text do
     local line, after = line_at(text, at)
     number = number + 1
@@ -108,14 +119,19 @@ function M.read(text, loose)
     elseif name then
       last = { name = name, key = name:lower(), lines = { line }, numbers = { number } }
       fields[#fields + 1] = last
-    elseif not (number == 1 and line:find "^>?From ") then
-      if loose and #fields == 0 then
-        number = number - 1
-        break
-      end
+    elseif number == 1 and line:find "^>?From " then
+      first, passed = after, 1
+    elseif loose and not is_head(fields) then
+      break
+    else
       return refuse(("line %d is no header field"):format(number), "a message begins with its header fields and an empty line behind them")
     end
     at = after
+  end
+  if loose and not is_head(fields) then
+    -- an empty first line is the end of an empty head, no text
+    if #fields == 0 and number > passed and text:find("^[\r\n]", first) then return { fields = {}, body = text:sub(at), count = number } end
+    return { fields = {}, body = text:sub(first), count = passed }
   end
   local kept, e = check_once(fields)
   if not kept then return nil, e end
@@ -150,6 +166,7 @@ end
 
 -- Header fields as lines, encoded and folded by the core.
 local function header_lines(fields)
+  if #fields == 0 then return {} end
   local made, why = core.message { mail_from = "", rcpt_to = {}, fields = fields, text = "" }
   if not made then return refuse(("%s: %s"):format(why.field, why.detail), "give it in another form, or shorter") end
   local _, bytes = made:pull(1048576)
@@ -172,7 +189,7 @@ end
 function M.write(head, add, drop)
   local gone, fresh = {}, {}
   for name in pairs(HIDDEN) do gone[name] = true end
-  for name in pairs(drop or {}) do gone[name] = true end
+  for name, goes in pairs(drop or {}) do gone[name] = gone[name] or goes end
   for _, field in ipairs(add) do
     local key = field[1]:lower()
     if field[3] ~= nil and (gone[key] or not M.value(head, key)) then
@@ -180,11 +197,8 @@ function M.write(head, add, drop)
       fresh[#fresh + 1] = field
     end
   end
-  local out, e = {}, nil
-  if #fresh > 0 then
-    out, e = header_lines(fresh)
-    if not out then return nil, e end
-  end
+  local out, e = header_lines(fresh)
+  if not out then return nil, e end
   local numbers = {}
   for _, field in ipairs(head.fields) do
     for i, line in ipairs(gone[field.key] and {} or field.lines) do

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
@@ -19,6 +20,7 @@
 #endif
 
 #define EXIT_OURS 5     /* a script's error, or ours: the exit codes stand in lua/directmail/command/exit.lua */
+#define CHUNK 65536     /* octets of stdin that are asked for at once: what a pipe holds */
 
 typedef struct embedded {
     const char *name;   /* "directmail.session" */
@@ -106,6 +108,23 @@ static int has_modules(const char *folder) {
     return n > 0 && (size_t)n < sizeof core && access(core, R_OK) == 0;
 }
 
+/* Octets of stdin as soon as there are some: Lua's own read waits until it has all that was asked for, and a person types
+** a message to its lone dot. Returns a string, nothing at the end, or nil and why not. */
+static int receive(lua_State *L) {
+    luaL_Buffer b;
+    ssize_t n;
+    char *to = luaL_buffinitsize(L, &b, CHUNK);
+    do n = read(STDIN_FILENO, to, CHUNK);
+    while (n < 0 && errno == EINTR);
+    int code = errno;
+    luaL_pushresultsize(&b, n > 0 ? (size_t)n : 0);
+    if (n > 0) return 1;
+    if (n == 0) return 0;
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(code));
+    return 2;
+}
+
 /* Push the table that directmail.command.main gets beside argv: where this
 ** program lies and what it is. Prepends our module folder to package.cpath. */
 static void push_place(lua_State *L) {
@@ -117,6 +136,8 @@ static void push_place(lua_State *L) {
     lua_setfield(L, -2, "version");
     lua_pushliteral(L, LUA_VERSION "." LUA_VERSION_RELEASE);
     lua_setfield(L, -2, "lua");
+    lua_pushcfunction(L, receive);
+    lua_setfield(L, -2, "receive");
     if (own_folder(dir, sizeof dir)) {
         lua_pushstring(L, dir);
         lua_setfield(L, -2, "folder");
@@ -155,7 +176,7 @@ static int run(lua_State *L) {
     lua_pushliteral(L, "directmail.command");
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "main");
-    lua_createtable(L, argc, 1);
+    lua_createtable(L, argc, 1);        /* argv[0] is the name that we were called by */
     for (int i = 0; i < argc; i++) {
         lua_pushstring(L, argv[i]);
         lua_rawseti(L, -2, i);
@@ -165,10 +186,17 @@ static int run(lua_State *L) {
     return 1;
 }
 
+/* Do our callers know the codes of sysexits.h only? */
+static int is_sendmail(int argc, char **argv) {
+    if (argc < 1) return 0;
+    const char *slash = strrchr(argv[0], '/');
+    return strcmp(slash ? slash + 1 : argv[0], "sendmail") == 0 || (argc > 1 && strcmp(argv[1], "sendmail") == 0);
+}
+
 static void say(const char *what, const char *why) { fprintf(stderr, "directmail: %s%s\n", what, why); }
 
 int main(int argc, char **argv) {
-    int code = EXIT_OURS;
+    int broken = is_sendmail(argc, argv) ? EX_SOFTWARE : EXIT_OURS, code = broken;
     lua_State *L = luaL_newstate();
     if (!L) {
         say("not enough memory", "");
@@ -189,7 +217,7 @@ int main(int argc, char **argv) {
     errno = 0;
     if ((fflush(stdout) == EOF || ferror(stdout)) && code == 0) {
         say("the answer could not be written: ", errno ? strerror(errno) : "write error");
-        code = EXIT_OURS;
+        code = broken == EX_SOFTWARE ? EX_IOERR : EXIT_OURS;
     }
     return code;
 }

@@ -270,12 +270,6 @@ static void write_calendar(layout *l) {
     add_leaf(l, l->calendar);
 }
 
-static bool is_ascii(dm_view v) {
-    for (size_t i = 0; i < v.n; i++)
-        if ((unsigned char)v.p[i] > 127) return false;
-    return true;
-}
-
 static void write_part(layout *l, size_t i) {
     const dm_part *p = &l->mail->parts[i];
     dm_buf *out = &l->m->frame;
@@ -286,8 +280,8 @@ static void write_part(layout *l, size_t i) {
     dm_code code = DM_OK;
     dm_buf_adds(out, "Content-Type: ");
     dm_buf_addv(out, type);
-    if (name.n > 0 && !named)   /* for readers that do not know Content-Disposition's; QQ and Foxmail want encoded words */
-        code = is_ascii(name) ? dm_param(out, "name", name, &column) : dm_param_word(out, "name", name, &column);
+    /* for readers that do not know Content-Disposition's; QQ and Foxmail want encoded words */
+    if (name.n > 0 && !named) code = dm_param_word(out, "name", name, &column);
     dm_buf_adds(out, "\r\n");
     add_coding(l, l->parts[i].coding);
     const char *disposition = p->cid.n > 0 ? "Content-Disposition: inline" : "Content-Disposition: attachment";

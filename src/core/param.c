@@ -18,12 +18,15 @@ static bool is_attribute(unsigned char c) {
     return c > 32 && c < 127 && !is_special(c) && c != '*' && c != '\'' && c != '%';
 }
 
+/* Quotes wherever RFC 2231's own alphabet does not do: Python's email, for one, takes "it's.txt" without them for
+** a character set and its text. And readers decode what looks like an encoded word, in quotes too: so it must not. */
 static form form_of(dm_view value) {
     form as = value.n > 0 ? TOKEN : QUOTED;
     for (size_t i = 0; i < value.n; i++) {
         unsigned char c = (unsigned char)value.p[i];
         if (c >= 0x80 || dm_is_control(c)) return EXTENDED;
-        if (c == ' ' || is_special(c)) as = QUOTED;
+        if (c == '=' && i + 1 < value.n && value.p[i + 1] == '?') return EXTENDED;
+        if (!is_attribute(c)) as = QUOTED;
     }
     return as;
 }

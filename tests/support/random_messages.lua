@@ -180,8 +180,8 @@ local function name()
   if kind == 1 then return ("很长的名字"):rep(times(5, 15)) .. ".dat" end
   if kind == 2 then return ("long"):rep(times(15, 50)) .. ".bin" end
   if kind == 3 then
-    local odd = trim((line(times(1, 60)):gsub("[/\\]", "-")))
-    return odd == "" and "x" or odd
+    -- letters at both ends: Python's email strips what Unicode calls a blank, which a file's name may have
+    return "a" .. line(times(1, 60)):gsub("[/\\]", "-") .. "z"
   end
   return pick(NAMES)
 end
@@ -206,14 +206,14 @@ local function attachment(n, cid)
   end
   given.name, given.cid = meant.name, meant.cid
   if meant.name and chance(10) then given.name = pick { "../../", "C:\\x\\", "a/b/" } .. meant.name end
-  local way = dice(3)
+  local way, all = dice(3), meant.data
   if way == 1 then
-    given.data = meant.data
+    given.data = all
   elseif way == 2 then
     files = files + 1
     given.path = where .. "/file" .. files
     local file = assert(io.open(given.path, "wb"))
-    file:write(meant.data)
+    file:write(all)
     file:close()
     if not given.name then given.name = "unnamed"; meant.name = "unnamed" end
   else
@@ -221,13 +221,13 @@ local function attachment(n, cid)
     given.size = size
     given.read = function(max)
       if at > size then return nil end
-      local bytes = meant.data:sub(at, at + math.min(max, 1 + (n * 977) % 4096) - 1)
+      local bytes = all:sub(at, at + math.min(max, 1 + (n * 977) % 4096) - 1)
       at = at + #bytes
       return bytes
     end
   end
   meant.type = meant.type:match "^[^;]*"
-  meant.data = hex(meant.data)
+  meant.data = hex(all)
   return given, meant
 end
 

@@ -61,7 +61,8 @@ function M.overview()
       { "3", "not accepted and worth repeating" },
       { "4", "unknown: it may have been sent" },
       { "5", "a script's error, or ours" },
-    } .. "\n\ndirectmail help environment lists the environment variables."
+    } .. "\n  sendmail, and send --sysexits, answer with the codes of sysexits.h: directmail help sendmail"
+    .. "\n\ndirectmail help environment lists the environment variables."
 end
 
 function M.run(args)

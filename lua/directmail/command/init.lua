@@ -5,7 +5,10 @@
 --     { name = "send", summary = "send one mail",
 --       examples = { "directmail send --to …", … },
 --       own_arguments = nil,                     -- true when it takes words without an option, or subcommands
---       parser = function(parser) … end,         -- declares its options on an argparse parser
+--       parser = function(parser) … end,         -- declares its options on an argparse parser; or, for a syntax of its own:
+--       parse = function(words) … end,           -- args, or nil and a directmail.err; args.help asks for the help
+--       usage = function() … end,                -- the text of its help
+--       sysexits = nil,                          -- true when it answers with the codes of sysexits.h
 --       run = function(args, place) … end }      -- returns an exit code, or nil and a directmail.err
 --
 -- `place` says where this program lies: `{ folder =, build = true in a build tree, lib =, version =, lua = }`.
@@ -13,7 +16,7 @@
 local M = {}
 
 --- The commands, in the order of the overview.
-M.commands = { "send", "route", "sandbox", "sign", "explain", "config", "env", "help", "version" }
+M.commands = { "send", "sendmail", "route", "sandbox", "sign", "explain", "config", "env", "help", "version" }
 
 -- Words in front of a command or script.
 local flags = { "--help", "--version", "--debug" }
@@ -31,8 +34,9 @@ end
 --- Say an error: in words on stderr, or as one JSON object on stdout.
 -- @tparam table e a directmail.err
 -- @tparam boolean json
+-- @tparam[opt] boolean sysexits
 -- @treturn integer its exit code
-function M.fail(e, json)
+function M.fail(e, json, sysexits)
   if json then
     print(require "directmail.command.text".json(false, require "directmail.err".plain(e)))
   elseif e.code == "OPTION" then
@@ -41,7 +45,7 @@ function M.fail(e, json)
   else
     io.stderr:write("directmail: ", require "directmail.err".report(e), "\n")
   end
-  return require "directmail.command.exit".of(e)
+  return require "directmail.command.exit".of(e, sysexits)
 end
 
 --- A command's declaration.
@@ -68,7 +72,7 @@ end
 function M.help(name)
   local command = M.load(name)
   return ("directmail %s: %s\n\nExamples:\n  %s\n\n%s"):format(command.name, command.summary,
-    table.concat(command.examples, "\n  "), parser_of(command):get_help())
+    table.concat(command.examples, "\n  "), command.usage and command.usage() or parser_of(command):get_help())
 end
 
 -- argparse's sentence about a wrong command line as ours, with the nearest option.
@@ -97,6 +101,38 @@ local function has(arguments, option)
   return false
 end
 
+-- What a command line means: args; nothing and the exit code when it is answered already; nothing and a directmail.err.
+local function parse(command, arguments)
+  local args, e
+  if command.parse then
+    args, e = command.parse(arguments)
+    if not args then return nil, e end
+  else
+    local parsed
+    local parser = parser_of(command)
+    parser.error = function(_, message) error(usage_of(parser, command, message), 0) end
+    parsed, args = pcall(parser.parse, parser, arguments)
+    if not parsed then
+      if args == HELP then
+        args = { help = true }
+      elseif require "directmail.err".is(args) then
+        return nil, args
+      else
+        error(args, 0)
+      end
+    end
+  end
+  if args.help then
+    print(M.help(command.name))
+    return nil
+  end
+  if args.surplus and args.surplus[1] then
+    return nil, usage(('unexpected argument "%s"'):format(args.surplus[1]),
+      ("each value stands behind its option; directmail %s --help lists them"):format(command.name))
+  end
+  return args
+end
+
 local function run_command(name, arguments, place, all)
   -- A command takes no module from the working folder: a cloned repository's cjson.lua would run with our passwords at hand.
   for _, kind in ipairs { "path", "cpath" } do
@@ -107,34 +143,23 @@ local function run_command(name, arguments, place, all)
     package[kind] = table.concat(absolute, ";")
   end
   local command = M.load(name)
-  local parser = parser_of(command)
-  parser.error = function(_, message) error(usage_of(parser, command, message), 0) end
-  local parsed, args = pcall(parser.parse, parser, arguments)
-  if not parsed then
-    if args == HELP then
-      print(M.help(name))
-      return 0
-    end
-    if require "directmail.err".is(args) then return M.fail(args, has(arguments, "--json")) end
-    error(args, 0)
-  end
-  if args.surplus and args.surplus[1] then
-    return M.fail(usage(('unexpected argument "%s"'):format(args.surplus[1]),
-      ("each value stands behind its option; directmail %s --help lists them"):format(name)), args.json)
-  end
+  local exit = require "directmail.command.exit"
+  local sysexits = command.sysexits or has(arguments, "--sysexits")
+  local args, wrong = parse(command, arguments)
+  if not args then return wrong and M.fail(wrong, has(arguments, "--json"), sysexits) or exit.OK end
   local function explain(raised) return require "directmail.command.script".explain(raised, true) end
   local ran, code, e = xpcall(command.run, explain, args, place)
   if not ran then
     -- no handler runs when memory ends
     local raised = type(code) == "table" and code or { text = tostring(code) }
-    if raised.err then return M.fail(raised.err, args.json) end
+    if raised.err then return M.fail(raised.err, args.json, sysexits) end
     io.stderr:write("directmail: ", all and raised.text or raised.text:gsub("\n.*", ""), "\n")
     if not all then
       io.stderr:write(("  remedy   a fault of directmail: please report it with the output of directmail --debug %s …\n"):format(name))
     end
-    return require "directmail.command.exit".BROKEN
+    return exit.broken(sysexits)
   end
-  if e then return M.fail(e, args.json) end
+  if e then return M.fail(e, args.json, sysexits) end
   return code
 end
 
@@ -159,6 +184,8 @@ end
 -- @tparam table place see above
 -- @treturn integer the exit code
 function M.main(argv, place)
+  -- a link by that name: programs call /usr/sbin/sendmail and know no other
+  if (argv[0] or ""):match "[^/]*$" == "sendmail" then return run_command("sendmail", table.move(argv, 1, #argv, 1, {}), place, false) end
   local at, all = 1, false
   if argv[1] == "--debug" then at, all = 2, true end
   local word = argv[at]

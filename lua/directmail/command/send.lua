@@ -14,8 +14,14 @@ local M = {
     "directmail send --to ann@example.com --subject Logo --html '<img src=\"cid:logo\">' --inline logo=logo.png",
     "df -h | directmail send --to ops@example.com --subject 'disk space' --text -",
     "directmail send --to ann@example.com --subject Hello --text Hi --dry-run       # print it, send nothing",
+    "directmail send --eml message.eml                          # as it stands, to the recipients of its head",
   },
 }
+
+-- Options that make a message, and have no place beside a finished one.
+local CONTENT = { "reply_to", "subject", "text", "html", "attach", "inline", "header", "tag", "track", "message_id", "date", "boundary" }
+
+local EML_OCTETS, CORE_OCTETS = 64 * 1024 * 1024, 1024 * 1024 * 1024     -- the core holds no more than a gigabyte
 
 function M.parser(parser)
   local content = {}
@@ -37,6 +43,7 @@ function M.parser(parser)
   option("--attach", "[NAME=]FILE", "attach a file, under another name if wanted; may repeat", many)
   option("--inline", "CID=FILE", "image that the HTML shows as cid:CID; may repeat", many)
   option("--header", "'NAME: VALUE'", "one more header; may repeat", many)
+  option("--eml", "FILE|-", "send a finished message instead; --from and --to are the envelope then, else its head says them")
   option("--tag", "NAME", "tag of the service's statistics")
   option("--track", "opens,clicks", "what the service shall track")
   option("--message-id", "ID", "Message-ID instead of a new one")
@@ -49,6 +56,7 @@ function M.parser(parser)
   parser:flag "--dry-run" :description "print the message instead of sending it"
   parser:flag "-v --verbose" :count "0-2" :description "show the dialogue on stderr; -vv with every byte"
   parser:flag "--json" :description "answer as one JSON object"
+  parser:flag "--sysexits" :description "end with the codes of sysexits.h (directmail help sendmail lists them)"
 end
 
 local function is_file(path)
@@ -131,6 +139,33 @@ local function message_of(args)
   return message
 end
 
+-- The largest file that --eml reads. It is above the limit of a message, which is told exactly and with its remedy.
+local function most_octets(values)
+  if values.size_limit == 0 then return CORE_OCTETS end
+  return math.max(EML_OCTETS, 2 * (values.size_limit or 0))
+end
+
+-- The finished message of --eml; or nil, err.
+local function eml_of(args, values)
+  for _, name in ipairs(CONTENT) do
+    local given = args[name]
+    if type(given) == "string" or type(given) == "table" and given[1] then
+      return usage.wrong(("--%s cannot stand beside --eml: that message is finished"):format(name:gsub("_", "-")),
+        "write it into the message, or leave --eml away")
+    end
+  end
+  local bytes, e = text.read("--eml", args.eml, most_octets(values))
+  if not bytes then return nil, e end
+  return { raw = bytes, from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, via = args.via, on_unknown = args.on_unknown }
+end
+
+-- An error about the field raw names the option that filled it.
+local function by_option(e)
+  e.cause = e.cause:gsub("^raw: ", "--eml: ")
+  if e.detail == "raw" then e.detail = "eml" end
+  return e
+end
+
 local function print_receipt(receipt)
   local first = { ("%s by %s%s"):format(receipt.outcome, receipt.via == "api" and "API" or "SMTP",
     receipt.reason and " (" .. receipt.reason .. ")" or ""), receipt.region, ("%.2f s"):format(receipt.seconds) }
@@ -154,9 +189,10 @@ function M.run(args)
   local options, e = settings.options(args)
   if not options then return nil, e end
   local message
-  message, e = message_of(args)
-  if not message then return nil, e end
-
+  if not args.eml then
+    message, e = message_of(args)
+    if not message then return nil, e end
+  end
   if args.verbose > 0 then
     options.verbose = args.verbose
     options.transcript = function(line) io.stderr:write(line, "\n") end
@@ -164,10 +200,14 @@ function M.run(args)
   local mail
   mail, e = require "directmail".new(options)
   if not mail then return nil, e end
+  if args.eml then
+    message, e = eml_of(args, mail.settings)
+    if not message then return nil, e end
+  end
   if args.dry_run then
     local preview, written
     preview, e = mail:preview(message)
-    if not preview then return nil, e end
+    if not preview then return nil, by_option(e) end
     if preview.via == "api" then
       print(require "cjson".encode(preview.params))
       return exit.OK
@@ -178,9 +218,9 @@ function M.run(args)
   end
   local receipt
   receipt, e = mail:send(message)
-  if not receipt then return nil, e end
+  if not receipt then return nil, by_option(e) end
   if args.json then print(text.json(true, receipt)) else print_receipt(receipt) end
-  return exit.of_receipt(receipt)
+  return exit.of_receipt(receipt, args.sysexits)
 end
 
 return M

@@ -161,7 +161,7 @@ function End:send(bytes, from)
   if cut and n >= cut then
     if cut > 0 then put(pipe, bytes:sub(from, from + cut - 1)) end
     lose(self)
-    if from + cut > #bytes then return cut end
+    if cut > 0 then return cut end
     return nil, "closed"
   end
   if n == 0 and from <= #bytes then return false, WRITE end
@@ -313,7 +313,8 @@ end
 --   `chunk` = octets that one receive brings at most (1: one at a time); `cut_after` = the connection is lost after so many
 --   octets of the side `cut` ("client", the default, or "server"); `buffer` = octets a direction holds (65536); `handshake` =
 --   why the client's TLS handshake fails. And of the host: `env` = variables, `files` = contents by path, `hostname`.
--- @treturn table the host table; `listen` takes names as well as addresses, `logs` is the list of {level, text} that were told
+-- @treturn table the host table; `listen` takes names as well as addresses, `logs` is the list of {level, text} that were told;
+--   give it `http_handler`, a function that answers requests in place of the net as `directmail.host.std`'s `http` would
 function M.new(options)
   options = options or {}
   option.check(options, { "chunk", "cut_after", "cut", "buffer", "handshake", "env", "files", "hostname" }, "memory.new", 2)
@@ -329,6 +330,11 @@ function M.new(options)
   local sockets = socket.new(net, tasks)
   host.tcp, host.listen = sockets.tcp, sockets.listen
   host.spawn, host.wait, host.sleep, host.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.semaphore
+
+  function host.http(request)
+    if host.http_handler then return host.http_handler(request) end
+    return nil, { code = "CONNECT", words = "no connection: this host has no http_handler", step = "connect", sent = false, seconds = 0 }
+  end
 
   function host.now() return EPOCH + loop.tick() end
 

@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+"""Compare what mails were meant to be with what a parser found in them.
+
+    compare_mails.py MEANT.jsonl FOUND.jsonl [FIELD...]    without FIELD, all of them
+
+Prints a line for each difference; exit status 1 when there is one. It goes both ways: what was
+meant must be found, and nothing may be found that was not meant.
+"""
+import json
+import sys
+
+
+def tidy(value):
+    """Without what is empty: a field that is absent, null, and a list without entries say the same."""
+    if isinstance(value, dict):
+        return {k: tidy(v) for k, v in value.items() if tidy(v) not in (None, {}, [])} or None
+    if isinstance(value, list):
+        return [tidy(v) for v in value] or None
+    return value
+
+
+def short(value):
+    text = json.dumps(value, ensure_ascii=True)
+    return text if len(text) < 400 else "%s... (%d characters)" % (text[:300], len(text))
+
+
+def first_difference(a, b):
+    """Where two values differ, as deep as they are alike in shape."""
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (x, y) in enumerate(zip(a, b)):
+            if x != y:
+                where, x, y = first_difference(x, y)
+                return "[%d]%s" % (i + 1, where), x, y
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted(set(a) | set(b)):
+            if a.get(key) != b.get(key):
+                where, x, y = first_difference(a.get(key), b.get(key))
+                return ".%s%s" % (key, where), x, y
+    return "", a, b
+
+
+def differences(meant, found, only):
+    if "broken" in found:
+        yield "it cannot be read: %s" % found["broken"]
+        return
+    for field in sorted((set(meant) | set(found)) - {"n"}):
+        if only and field not in only:
+            continue
+        a, b = tidy(meant.get(field)), tidy(found.get(field))
+        # A message ends in a line end, whether its only text did or not (RFC 5321, 4.1.1.4).
+        if field in ("text", "html") and isinstance(a, str) and a + "\n" == b and "(" not in meant["structure"]:
+            b = a
+        if a != b:
+            where, a, b = first_difference(a, b)
+            yield "%s%s: %s was meant, %s was found" % (field, where, short(a), short(b))
+
+
+def main(meant, found, *only):
+    with open(meant, encoding="utf-8") as f:
+        meant = [json.loads(line) for line in f]
+    with open(found, encoding="utf-8") as f:
+        found = [json.loads(line) for line in f]
+    count = 0
+    for a, b in zip(meant, found):
+        for line in differences(a, b, only):
+            count += 1
+            print("mail %d: %s" % (a["n"], line))
+    if len(meant) != len(found):
+        count += 1
+        print("%d mails were meant, %d were found" % (len(meant), len(found)))
+    return 1 if count or not meant else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
