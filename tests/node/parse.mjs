@@ -9,11 +9,12 @@ const options = { keepCidLinks: true, skipHtmlToText: true, skipTextToHtml: true
 const FIXED = new Set(['from', 'to', 'cc', 'bcc', 'reply-to', 'subject', 'date', 'message-id', 'in-reply-to', 'references', 'x-priority',
   'importance', 'list-unsubscribe', 'list-unsubscribe-post', 'x-alidm-trace', 'x-alidm-settings', 'mime-version'])
 
-// mailparser shows A-labels as people write them, which is not what stands on the wire.
+// mailparser shows A-labels as people write them, which is not what stands on the wire; and it gives a local part
+// without quotes that has a dot at an end, which RFC 5321, 4.1.2, allows in quotes only.
 function onTheWire(address) {
   const at = address.lastIndexOf('@')
-  const domain = address.slice(at + 1)
-  return /[^\0-\x7f]/.test(domain) ? address.slice(0, at + 1) + domainToASCII(domain) : address
+  const local = address.slice(0, at), domain = address.slice(at + 1)
+  return (/^\.|\.$/.test(local) ? `"${local}"` : local) + '@' + (/[^\0-\x7f]/.test(domain) ? domainToASCII(domain) : domain)
 }
 
 function people(field) {
@@ -51,8 +52,9 @@ function read(mail) {
     // mailparser leaves fields that it does not know undecoded
     if (!FIXED.has(key)) found.headers.push([name, libmime.decodeWords(line.slice(name.length + 1).replace(/\r?\n/g, '').trim())])
   }
-  if (mail.text !== undefined) found.text = mail.text
-  if (mail.html !== false) found.html = mail.html
+  // an empty part is shown as a line end: the CRLF that belongs to the boundary behind it (RFC 2046, 5.1.1)
+  if (mail.text !== '\n') found.text = mail.text
+  if (mail.html !== '\n') found.html = mail.html || null
   for (const part of mail.attachments) {
     const type = part.headers.get('content-type')
     if (part.contentType === 'text/calendar' && !part.contentDisposition) {

@@ -165,6 +165,7 @@ local function text(boundary, before, behind)
   if given:gsub("\r\n", "\n"):gsub("\r", "\n") ~= meant then meant = given:gsub("\r\n", "\n"):gsub("\r", "\n") end
   if chance(3) and not before then given = "\239\187\191" .. given end       -- a byte order mark is no text
   if meant:sub(1, 3) == "\239\187\191" and not before then meant = meant:sub(4) end
+  if meant == "\n" then return "\n.", "\n." end      -- mailparser gives an empty part a line end: the two would be one
   return given, meant
 end
 
