@@ -24,7 +24,7 @@ local JOINED = set("to", "cc")
 local ONCE = set("from", "sender", "reply-to", "message-id", "in-reply-to", "references", "subject", "date")
 
 local function refuse(cause, remedy)
-  return nil, err.new { code = "HEADER", detail = "raw", cause = "raw: " .. cause, remedy = remedy, outcome = "not_sent", retry = false, blame = "content" }
+  return err.refuse("HEADER", "raw", "raw: " .. cause, remedy, "content")
 end
 
 -- The line at `at`, and where the next one begins: CRLF, LF and CR end one.

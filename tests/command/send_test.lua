@@ -103,6 +103,92 @@ describe("directmail send --dry-run", function()
   end)
 end)
 
+describe("directmail send --eml", function()
+  local EML = "bCC: eve@example.net\nFrom: Shop <noreply@mail.example.com>\nTo: ann@example.net\nDate: Mon, 23 Nov 2026 12:00:00 +0000\n" ..
+    "Message-ID: <1@mail.example.com>\nsubject: Gr\xC3\xBC\xC3\x9Fe\n\n.\n"
+  local MENDED = EML:gsub("^[^\n]*\n", ""):gsub("\n", "\r\n")
+
+  -- `send --eml` with the words and without FIXED.
+  local function eml(words)
+    local all = { "send", "--eml", words.file or "-" }
+    table.move(words, 1, #words, 4, all)
+    all.stdin, all.env = words.stdin or EML, words.env or NOWHERE
+    return command.run(all)
+  end
+
+  it("prints the mended message with --dry-run, without network and credentials", function()
+    local code, out, err = eml { "--dry-run", env = {} }
+    assert.same({ 0, "", MENDED }, { code, err, out })
+    command.write(folder .. "/it.eml", "From root Mon\n" .. EML:gsub("\n", "\r"))
+    code, out, err = eml { "--dry-run", "--json", "--from", "other@example.org", "--to", "bob@example.net", file = folder .. "/it.eml" }
+    assert.same({ 0, "", MENDED }, { code, err, out })
+    code, out = eml { "--dry-run", "--to", "bob@example.net", stdin = "Subject: s\n\nx", env = { DIRECTMAIL_SENDER = "Shop <env@mail.example.com>" } }
+    assert.equal(0, code)
+    assert.matches("^From: Shop <env@mail%.example%.com>\r\nDate: [^\r]+\r\nMessage%-ID: <%x+@mail%.example%.com>\r\nSubject: s\r\n\r\nx\r\n$", out)
+  end)
+
+  it("sends to the recipients of the head, or of the options alone", function()
+    command.write(folder .. "/sent.eml", EML)
+    local sh = [["$0" send --eml "$1" --json; "$0" send --eml - --to cy@example.net --bcc dan@example.net --json <"$1"; cat "$2"/mail/*.eml]]
+    local box = folder .. "/eml.box"
+    local code, out, err = command.run { "sandbox", "--dir", box, "--json", "--", "sh", "-c", sh, command.exe, folder .. "/sent.eml", box }
+    assert.equal(0, code, err)
+    local first, second, mails = out:match "({\"ok\":[^\n]+)\n({\"ok\":[^\n]+)\n(.*)$"
+    assert.same({ "eve@example.net", "ann@example.net" }, cjson.decode(first).accepted)
+    assert.same({ "cy@example.net", "dan@example.net" }, cjson.decode(second).accepted)
+    assert.equal("<1@mail.example.com>", cjson.decode(first).message_id)
+    assert.equal(#MENDED, cjson.decode(first).bytes)
+    assert.equal(MENDED .. MENDED, mails)
+  end)
+
+  it("refuses each option that makes a message, by its name", function()
+    for _, words in ipairs { { "--reply-to", "x@example.net" }, { "--subject", "x" }, { "--subject=" }, { "--text", "x" }, { "--html", "x" }, { "--attach", "x" },
+      { "--inline", "a=x" }, { "--header", "X-A: 1" }, { "--tag", "x" }, { "--track", "opens" }, { "--message-id", "<x@x>" }, { "--date", "x" },
+      { "--boundary", "x" } } do
+      words[#words + 1] = "--json"
+      local code, out = eml(words)
+      assert.equal(2, code)
+      assert.equal(words[1]:match "^[^=]+" .. " cannot stand beside --eml: that message is finished", cjson.decode(out).cause)
+    end
+  end)
+
+  it("refuses what cannot be mended, with the caller's line", function()
+    local function refused(text, cause_code, cause, ...)
+      local code, out = eml { stdin = text, "--json", ... }
+      assert.equal(2, code)
+      local answer = cjson.decode(out)
+      assert.same({ cause_code, cause }, { answer.code, answer.cause:sub(1, #cause) })
+    end
+    refused(EML .. ("x"):rep(999), "CONTENT", "--eml: line 9 has 999 octets, 998 are allowed")
+    refused(EML .. "a\0b", "CONTENT", "--eml: line 9 holds a NUL")
+    refused("no head\n", "HEADER", "--eml: line 1 is no header field")
+    refused("", "CONTENT", "--eml: the message is empty")
+    refused(EML, "OPTION", "via = api cannot carry this mail", "--via", "api")
+    refused(EML, "SIZE", "the message has", "--size-limit", "100")
+    refused(EML .. ("x\n"):rep(16 * 1024 * 1024 // 3), "SIZE", "the message has")
+    local code, out = eml { "--json", file = "/nonexistent" }
+    assert.same({ 2, "FILE" }, { code, cjson.decode(out).code })
+    code, out = eml { "--json", file = "/dev/zero" }
+    assert.same({ 2, "FILE" }, { code, cjson.decode(out).code })
+  end)
+end)
+
+describe("directmail send --sysexits", function()
+  it("ends with the codes of sysexits.h, a wrong command line too", function()
+    assert.equal(64, (send { "--too", "x", "--sysexits" }))
+    assert.equal(64, (send { "--sysexits", "bob@example.net" }))
+    assert.equal(66, (send { "--text", "@/nonexistent", "--sysexits", "--json" }))
+    assert.equal(67, (send { "--text", "x", "--to", "root", "--sysexits" }))
+    assert.equal(65, (send { "--text", "{{x}}", "--sysexits" }))
+    assert.equal(75, (send { "--text", "x", "--sysexits" }))
+    assert.equal(78, (send { "--text", "x", "--sysexits", env = { DIRECTMAIL_TIMEOUT = "soon" } }))
+    assert.equal(77, (send { "--text", "x", "--password-file", "/dev/null", "--sysexits" }))
+    assert.equal(0, (send { "--text", "x", "--dry-run", "--sysexits" }))
+    local sh = [["$0" send --via smtp --to ann@example.net --to invalid@sandbox.example --subject s --text t --sysexits]]
+    assert.equal(67, (command.run { "sandbox", "--json", "--", "sh", "-c", sh, command.exe }))
+  end)
+end)
+
 describe("directmail send refuses", function()
   -- the words added to FIXED -> the code, and a piece of the cause
   local wrong = {
@@ -169,7 +255,8 @@ end)
 
 describe("directmail send", function()
   it("has an option for each setting that holds no secret", function()
-    local elsewhere = { route = true, pipeline = true, timeouts = true, transport = true, transcript = true, verbose = true, rate = true }
+    local elsewhere = { route = true, pipeline = true, timeouts = true, transport = true, transcript = true, verbose = true, rate = true,
+      sendmail_rewrite = true }
     local secret = { smtp_password = true, access_key_secret = true, security_token = true }
     local _, help = command.run { "send", "--help" }
     for _, name in ipairs(require "directmail.settings".NAMES) do

@@ -117,8 +117,8 @@ local SLACK = 1024 * 1024                   -- what goes before the message is m
 local CORE_OCTETS = 1024 * 1024 * 1024      -- the core holds no more
 
 local function too_large(most)
-  return nil, err.new { code = "SIZE", detail = "stdin", cause = ("the message has more than %d octets"):format(most),
-    remedy = "send less, or a link; for a server that takes more: size_limit (DIRECTMAIL_SIZE_LIMIT, 0 = none)", blame = "content" }
+  return err.refuse("SIZE", "stdin", ("the message has more than %d octets"):format(most),
+    "send less, or a link; for a server that takes more: size_limit (DIRECTMAIL_SIZE_LIMIT, 0 = none)", "content")
 end
 
 -- Stdin up to its end, or to a line with a lone dot.
@@ -129,9 +129,7 @@ local function read_message(receive, values, keep_dots)
   local chunks, size, held = {}, 0, "\n"
   while true do
     local chunk, why = receive()
-    if why then
-      return nil, err.new { code = "FILE", detail = "stdin", cause = "stdin cannot be read: " .. why, remedy = "give the message on stdin" }
-    end
+    if why then return err.refuse("FILE", "stdin", "stdin cannot be read: " .. why, "give the message on stdin") end
     local stop
     if chunk then
       size = size + #chunk
@@ -148,8 +146,8 @@ local function read_message(receive, values, keep_dots)
   end
   local bytes = table.concat(chunks):sub(2)
   if bytes ~= "" then return bytes end
-  return nil, err.new { code = "CONTENT", detail = "stdin", cause = "the message is empty", blame = "content",
-    remedy = "give it on stdin: header fields, an empty line, text; perhaps the program before the pipe failed" }
+  return err.refuse("CONTENT", "stdin", "the message is empty",
+    "give it on stdin: header fields, an empty line, text; perhaps the program before the pipe failed", "content")
 end
 
 -- ---- who sends -----------------------------------------------------------
@@ -163,8 +161,8 @@ local function account_of(values)
     local list, why = core.addresses(values.sender)
     sender = list and #list == 1 and list[1]
     if not sender then
-      return nil, err.new { code = "ADDRESS", detail = "sender", cause = "sender: " .. (why or "one address is needed"), blame = "client-bug",
-        remedy = 'write it as "noreply@mail.example.com" or "Shop <noreply@mail.example.com>"' }
+      return err.refuse("ADDRESS", "sender", "sender: " .. (why or "one address is needed"),
+        'write it as "noreply@mail.example.com" or "Shop <noreply@mail.example.com>"')
     end
   end
   local user, own = values.smtp_user, {}
@@ -184,13 +182,10 @@ local function account_of(values)
 end
 
 local function not_ours(where, text, account)
-  return nil, err.new {
-    code = "ADDRESS", detail = "from", blame = "sender-config",
-    cause = ('the sender "%s" (%s) is %s'):format(text, where,
-      account.shown == "" and "no address" or "not the address of this account, " .. account.shown),
-    remedy = "write From with that address; or set sendmail_rewrite = true in the profile: then our sender takes its place, and the old one "
-      .. "goes to Reply-To",
-  }
+  return err.refuse("ADDRESS", "from",
+    ('the sender "%s" (%s) is %s'):format(text, where, account.shown == "" and "no address" or "not the address of this account, " .. account.shown),
+    "write From with that address; or set sendmail_rewrite = true in the profile: then our sender takes its place, and the old one goes to Reply-To",
+    "sender-config")
 end
 
 local function all_ours(boxes, account)
@@ -205,8 +200,7 @@ local function own_mailbox(account, values, name)
   local box = account.sender
   if not box and values.smtp_user and values.smtp_user:find "@" then box = (core.addresses(values.smtp_user) or {})[1] end
   if box then return { name = name or box.name, address = box.address } end
-  return nil, err.new { code = "OPTION", detail = "sender", cause = "no sender is set", remedy = "set sender in the profile, or DIRECTMAIL_SENDER",
-    blame = "client-bug" }
+  return err.refuse("OPTION", "sender", "no sender is set", "set sender in the profile, or DIRECTMAIL_SENDER")
 end
 
 -- The envelope's sender, and what must be written into the head: `{ from=, add={…}, drop={…} }`; or nil, err.
@@ -255,7 +249,7 @@ local function check_recipients(list)
         cause = ('the recipient "%s" is a local name, and this machine keeps no mailboxes'):format(name)
         remedy = "give an address with a domain, such as MAILTO=ops@example.com in the crontab"
       end
-      return nil, err.new { code = "ADDRESS", detail = "to", cause = cause, remedy = remedy, blame = "client-bug" }
+      return err.refuse("ADDRESS", "to", cause, remedy)
     end
   end
   return list
