@@ -50,6 +50,7 @@ $(B)/libdirectmail_core.a: $(CORE)
 # LuaRocks says where the headers are; else pkg-config knows them by the interpreter's name.
 lua_include = $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(shell pkg-config --cflags $(1)))
 
+# A module is renamed into its place whole: whoever loads it meanwhile has the old one.
 # One set of rules per Lua ABI: $(1) is lua5.1 ... lua5.4, also its name for pkg-config.
 define module
 $(B)/$(1)/obj/%.o: src/%.c
@@ -60,12 +61,14 @@ $(B)/$(1)/obj/%.o: src/%.c
 $(B)/$(1)/directmail/core.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_CORE)) $(B)/libdirectmail_core.a
 	@mkdir -p $$(@D)
 	$$(call say,link $$@)
-	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--exclude-libs,ALL $(B)/libdirectmail_core.a -lidn2 -lcrypto
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -Wl,--exclude-libs,ALL $(B)/libdirectmail_core.a -lidn2 -lcrypto
+	@mv $$@.new $$@
 
 $(B)/$(1)/directmail/net.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_NET))
 	@mkdir -p $$(@D)
 	$$(call say,link $$@)
-	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) -lssl -lcrypto -ldl
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -lssl -lcrypto -ldl
+	@mv $$@.new $$@
 endef
 $(foreach a,$(ABIS),$(eval $(call module,$(a))))
 
