@@ -1,8 +1,6 @@
 /* qp.c - quoted-printable of a text, RFC 2045 section 6.7. */
 #include "buf.h"
 
-#include <string.h>
-
 enum {
     LINE = 76,
     BLOCK = 1024,               /* what is gathered before it goes to the buffer */
@@ -16,38 +14,49 @@ static inline bool is_plain(unsigned char c) { return (c >= 32 && c < 127 && c !
 
 /* Copy the plain octets at the front of 'p', at most 'max', and say how many they are.
 ** Text is mostly these, so they go eight at a time; 'to' has room for max + 8. */
-static size_t copy_plain(char *to, const unsigned char *p, size_t n, size_t max) {
+static inline size_t copy_plain(char *to, const unsigned char *p, size_t n, size_t max) {
     const uint64_t each = UINT64_C(0x0101010101010101);         /* times k: k in every octet */
     size_t i = 0;
-    if (n > max) n = max;
-    for (;;) {
-        while (n - i >= 8) {
-            uint64_t x;
-            memcpy(&x, p + i, 8);
-            memcpy(to + i, &x, 8);
-            /* A top bit set by: over 127; 127 (+ 1 carries); under 32 (- 32 borrows); '=' (- 1 borrows). Below
-            ** the first such octet nothing carries, so none is missed and none is made up before it. */
-            if ((x | (x + each) | (x - 32 * each) | ((x ^ '=' * each) - each)) & 128 * each) break;
+    while (i < max && n - i >= 8) {
+        uint64_t x = dm_eight(p + i);
+        memcpy(to + i, p + i, 8);
+        /* A top bit set by: over 127; 127 (+ 1 carries); under 32 (- 32 borrows); '=' (- 1 borrows). Below
+        ** the first such octet nothing carries, so none is missed and none is made up before it. */
+        uint64_t odd = (x | (x + each) | (x - 32 * each) | ((x ^ '=' * each) - each)) & 128 * each;
+        if (odd == 0) {
             i += 8;
+            continue;
         }
-        size_t stop = n - i < 8 ? n : i + 8;
-        while (i < stop && is_plain(p[i])) {
-            to[i] = (char)p[i];
-            i++;
-        }
-        if (i < stop || i == n) return i;       /* else it was a tab only */
+        i += dm_first_of_eight(odd);
+        if (i >= max || p[i] != '\t') return i < max ? i : max;
+        i++;
     }
+    if (i >= max) return max;
+    while (i < n && i < max && is_plain(p[i])) {
+        to[i] = (char)p[i];
+        i++;
+    }
+    return i;
 }
 
 static inline bool is_end(const unsigned char *p, size_t n) { return n == 0 || *p == '\n' || *p == '\r'; }
 
-static char *escape(char *to, const unsigned char *p, size_t n) {
+static inline char *escape(char *to, const unsigned char *p, size_t n) {
     for (size_t i = 0; i < n; i++) {
         *to++ = '=';
         *to++ = hex[p[i] >> 4];
         *to++ = hex[p[i] & 15];
     }
     return to;
+}
+
+/* Octets of the character at 'p', over 127; what is no UTF-8 goes octet by octet, so only where lines break depends on this. */
+static inline size_t whole_character(const unsigned char *p, size_t n) {
+    size_t want = *p < 0xc2 || *p > 0xf4 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+    if (want > n) return 1;
+    for (size_t i = 1; i < want; i++)
+        if ((p[i] & 0xc0) != 0x80) return 1;
+    return want;
 }
 
 dm_code dm_qp(dm_buf *out, dm_view text) {
@@ -75,26 +84,21 @@ dm_code dm_qp(dm_buf *out, dm_view text) {
         if (!guarded) run = copy_plain(to, p, n, left);
         if (run > 0) {
             bool ends = is_end(p + run, n - run);
-            bool blank = ends && dm_is_blank(p[run - 1]);   /* would be lost on the way */
-            if (blank) run--;
-            if ((!ends || blank) && run == left) run--;     /* something follows: keep a column for "=" */
-        }
-        if (run > 0) {
+            /* A blank would be lost at the end of a line; and where something follows, a column stays free for "=". */
+            bool short_by_one = ends ? dm_is_blank(p[run - 1]) : run == left;
+            if (short_by_one) run--;
             to += run;
             p += run;
             n -= run;
             column += run;
-            continue;
+            left -= run;
+            if (ends && !short_by_one) continue;
         }
-        size_t take = 1;
-        if (*p >= 0x80) {       /* characters stay whole, so that each line is valid by itself */
-            dm_view rest = {(const char *)p, n};
-            take = dm_utf8_step(rest);
-            if (take == 0) take = 1;
-        }
-        bool plain = is_plain(*p) && !guarded && !(dm_is_blank(*p) && is_end(p + 1, n - 1));
+        /* What stands here is escaped; or it is plain and the line is full. */
+        bool plain = !guarded && is_plain(*p) && !(dm_is_blank(*p) && is_end(p + 1, n - 1));
+        size_t take = *p < 0x80 ? 1 : whole_character(p, n);    /* so that each line is valid by itself */
         size_t width = plain ? 1 : 3 * take;
-        if (width > left - (is_end(p + take, n - take) ? 0 : 1)) {
+        if (width >= left && (width > left || !is_end(p + take, n - take))) {
             memcpy(to, "=\r\n", 3);
             to += 3;
             column = 0;

@@ -1,9 +1,7 @@
 /* utf8.c - which octets are UTF-8, RFC 3629. */
 #include "buf.h"
 
-#include <string.h>
-
-size_t dm_utf8_step(dm_view in) {
+static inline size_t step(dm_view in) {
     if (in.n == 0) return 0;
     const unsigned char *p = (const unsigned char *)in.p;
     unsigned c = p[0];
@@ -30,18 +28,22 @@ size_t dm_utf8_step(dm_view in) {
     return n;
 }
 
+size_t dm_utf8_step(dm_view in) { return step(in); }
+
 bool dm_utf8_valid(dm_view in, size_t *where) {
     size_t i = 0;
     while (i < in.n) {
-        uint64_t eight;
-        while (in.n - i >= sizeof eight) {      /* most text is ASCII */
-            memcpy(&eight, in.p + i, sizeof eight);
-            if (eight & UINT64_C(0x8080808080808080)) break;
-            i += sizeof eight;
+        while (in.n - i >= 8) {         /* most text is ASCII */
+            uint64_t high = dm_eight(in.p + i) & UINT64_C(0x8080808080808080);
+            if (high) {
+                i += dm_first_of_eight(high);
+                break;
+            }
+            i += 8;
         }
         if (i == in.n) break;
         dm_view rest = {in.p + i, in.n - i};
-        size_t n = dm_utf8_step(rest);
+        size_t n = step(rest);
         if (n == 0) {
             if (where) *where = i;
             return false;

@@ -1,13 +1,5 @@
 /* header_test.c - header fields: names, kinds, folding and the gate, the rules 3.4 to 3.17 of RFC 5322. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+#include "bytes.h"
 #include "header.h"
 
 static dm_field field(const char *name, dm_kind kind, const char *value) {
@@ -103,6 +95,25 @@ static void rule_3_6_lists_fold_behind_commas(void **state) {
     }
     assert_true(lines > 5 && lines < 15);
     dm_buf_clear(&out);
+}
+
+/* RFC 2047, 2: 76 for a line that holds an encoded word, and the comma counts. Every length is tried. */
+static void rule_4_43_no_line_of_a_list_is_over_76_with_its_comma(void **state) {
+    (void)state;
+    for (size_t n = 1; n < 60; n++) {
+        char address[80], name[80];
+        memset(address, 'a', n);
+        strcpy(address + n, "@x.example");
+        memset(name, 'n', n);
+        name[n] = '\0';
+        dm_mailbox boxes[3] = {mailbox("\xe5\xbc\xa0", address), mailbox(name, "b@x.example"), mailbox("", address)};
+        dm_field to = {dm_view_of("To"), DM_FIELD_MAILBOXES, {NULL, 0}, boxes, 3};
+        dm_buf out;
+        dm_buf_init(&out, 10000);
+        assert_int_equal(dm_header_write(&out, &to, 1, NULL), DM_OK);
+        if (longest_line(dm_buf_view(&out), 0) > 76) fail_msg("%zu: %.*s", n, (int)out.n, out.p);
+        dm_buf_clear(&out);
+    }
 }
 
 static void a_mailbox_folds_inside_only_when_a_line_cannot_hold_it(void **state) {
@@ -301,6 +312,7 @@ int main(void) {
         cmocka_unit_test(rule_3_4_single_fields_stand_once),
         cmocka_unit_test(rule_4_1_fields_of_the_structure_are_ours),
         cmocka_unit_test(rule_3_6_lists_fold_behind_commas),
+        cmocka_unit_test(rule_4_43_no_line_of_a_list_is_over_76_with_its_comma),
         cmocka_unit_test(a_mailbox_folds_inside_only_when_a_line_cannot_hold_it),
         cmocka_unit_test(rule_3_7_blanks_at_the_end_are_trimmed),
         cmocka_unit_test(rule_3_8_a_token_that_cannot_fold_is_refused),

@@ -176,7 +176,7 @@ static void rule_4_9_texts_in_base64_end_their_last_line(void **state) {
 
 static const dm_part image = {V("a.png"), V("image/png"), V("img1@x.example"), V("\x89PNG"), -1, 0};
 
-static void rule_4_3_text_html_image_and_file(void **state) {
+static void rules_4_3_and_4_5_and_4_23_text_html_image_and_file(void **state) {
     (void)state;
     dm_part parts[2] = {file("a.txt", "text/plain", "x"), image};
     dm_mail mail = {.text = V("hi"), .html = V("<img src=\"cid:img1@x.example\">"), .parts = parts, .part_count = 2,
@@ -301,6 +301,12 @@ static void rule_4_8_rule_4_24_messages_are_forwarded_as_they_are(void **state) 
     assert_non_null(strstr(b.p, "boundary=\"b-1\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--b-1"));
     assert_non_null(strstr(b.p, "message/rfc822; name=f.eml\r\nContent-Transfer-Encoding: 8bit\r\n"));
     dm_buf_clear(&b);
+    mail.html = dm_view_of("<p>");
+    b = build(&mail);           /* ... and one beside it does not */
+    assert_non_null(strstr(b.p, "boundary=\"b-1\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--b-1"));
+    assert_non_null(strstr(b.p, "boundary=\"b-2\"\r\n\r\n--b-2"));
+    dm_buf_clear(&b);
+    mail.html = (dm_view){NULL, 0};
     parts[0].data = (dm_view){"A: b\n\0", 6};
     refuse(&mail, DM_E_CONTENT, "attachment 1 (f.eml)", "line 2");
     char line[1000];
@@ -710,7 +716,7 @@ int main(void) {
         cmocka_unit_test(rule_1_46_an_empty_body_ends_with_the_blank_line),
         cmocka_unit_test(rule_1_53_nul_in_a_text_names_the_field),
         cmocka_unit_test(rule_4_9_texts_in_base64_end_their_last_line),
-        cmocka_unit_test(rule_4_3_text_html_image_and_file),
+        cmocka_unit_test(rules_4_3_and_4_5_and_4_23_text_html_image_and_file),
         cmocka_unit_test(each_level_only_when_it_is_needed),
         cmocka_unit_test(rules_4_1_and_4_4_order_and_version),
         cmocka_unit_test(rule_4_6_a_boundary_is_never_inside),

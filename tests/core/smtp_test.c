@@ -20,7 +20,8 @@ typedef struct server {
     /* its state */
     dm_buf in, out;
     bool in_data, after_data, closed;
-    int mails, rcpts, good, took, dots;
+    int mails, rcpts, good, took, dots, rsets, datas;
+    char mail_line[2048];       /* the last one */
     bool taken[8];              /* by the digit that ends the sender's local part: "s0@" ... */
     int from;
     size_t heard;
@@ -68,6 +69,7 @@ static void command(server *v, const char *line) {
     } else if (!strncmp(line, "MAIL", 4)) {
         v->rcpts = v->good = 0;
         v->mails++;
+        snprintf(v->mail_line, sizeof v->mail_line, "%s", line);
         v->from = line[12] - '0';
         answer(v, v->refuse_mail ? 436 : 250, "Mail Ok");
         if (v->refuse_mail) v->good = -1000;
@@ -76,6 +78,7 @@ static void command(server *v, const char *line) {
         if (no) answer(v, no, "no such user");
         else v->good++, answer(v, 250, "Rcpt Ok");
     } else if (!strncmp(line, "DATA", 4)) {
+        v->datas++;
         if (v->data) {
             answer(v, v->data, "not now");
         } else if (v->good <= 0 && v->strict_data) {
@@ -85,6 +88,7 @@ static void command(server *v, const char *line) {
             v->in_data = !v->closed;
         }
     } else if (!strncmp(line, "RSET", 4)) {
+        v->rsets++;
         answer(v, 250, "reset");
     } else if (!strncmp(line, "QUIT", 4)) {
         if (!v->quit_silent) answer(v, 221, "Bye");
@@ -305,7 +309,7 @@ static void sends_one_message_and_says_goodbye(void **state) {
     assert_int_equal(r.writes, 3);          /* EHLO; MAIL RCPT DATA; the body with the dot and QUIT */
 }
 
-static void without_pipelining_one_command_is_out_at_a_time(void **state) {
+static void rule_2_6_without_pipelining_one_command_is_out_at_a_time(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -317,7 +321,7 @@ static void without_pipelining_one_command_is_out_at_a_time(void **state) {
     assert_int_equal(r.writes, 8);          /* EHLO MAIL RCPT RCPT RCPT DATA body QUIT */
 }
 
-static void an_old_server_gets_helo(void **state) {
+static void rule_1_12_an_old_server_gets_helo(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -327,7 +331,7 @@ static void an_old_server_gets_helo(void **state) {
     assert_int_equal(r.outcome[0], DM_SENT);
 }
 
-static void a_group_waits_at_a_hundred_replies(void **state) {
+static void rule_2_10_a_group_waits_at_a_hundred_replies(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -338,7 +342,7 @@ static void a_group_waits_at_a_hundred_replies(void **state) {
     assert_int_equal(r.writes, 4);          /* EHLO; MAIL and 99 RCPT; 21 RCPT and DATA; body */
 }
 
-static void some_recipients_refused_the_rest_is_sent(void **state) {
+static void rule_1_22_some_recipients_refused_the_rest_is_sent(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -351,7 +355,7 @@ static void some_recipients_refused_the_rest_is_sent(void **state) {
     assert_int_equal(v.took, 1);
 }
 
-static void all_recipients_refused_and_still_354_ends_with_a_lone_dot(void **state) {
+static void rule_2_7_all_recipients_refused_and_still_354_ends_with_a_lone_dot(void **state) {
     (void)state;
     for (int strict = 0; strict < 2; strict++) {
         server v;
@@ -371,7 +375,7 @@ static void all_recipients_refused_and_still_354_ends_with_a_lone_dot(void **sta
     }
 }
 
-static void data_refused_after_good_recipients_sends_no_body(void **state) {
+static void rule_2_8_data_refused_after_good_recipients_sends_no_body(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -383,7 +387,7 @@ static void data_refused_after_good_recipients_sends_no_body(void **state) {
     assert_int_equal(v.dots, 0);
 }
 
-static void a_421_ends_the_session_and_what_was_not_asked_was_not_sent(void **state) {
+static void rule_1_13_a_421_ends_the_session_and_what_was_not_asked_was_not_sent(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -399,7 +403,7 @@ static void a_421_ends_the_session_and_what_was_not_asked_was_not_sent(void **st
     assert_int_equal(r.said[1].code, DM_E_LOST);
 }
 
-static void a_refused_banner_refuses_the_message_and_says_quit(void **state) {
+static void rule_1_10_a_refused_banner_refuses_the_message_and_says_quit(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -428,7 +432,7 @@ static void a_wrong_password_ends_before_any_recipient_is_named(void **state) {
     assert_int_equal(v.mails, 0);
 }
 
-static void a_password_never_goes_in_clear(void **state) {
+static void rule_2_57_a_password_never_goes_in_clear(void **state) {
     (void)state;
     for (int allowed = 0; allowed < 2; allowed++) {
         server v;
@@ -449,7 +453,7 @@ static void a_password_never_goes_in_clear(void **state) {
     }
 }
 
-static void starttls_is_used_when_offered_and_ehlo_is_said_again(void **state) {
+static void rule_2_30_starttls_is_used_when_offered_and_ehlo_is_said_again(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -462,7 +466,7 @@ static void starttls_is_used_when_offered_and_ehlo_is_said_again(void **state) {
     assert_int_equal(r.outcome[0], DM_SENT);
 }
 
-static void a_message_over_the_servers_size_is_not_sent_and_the_next_goes_on(void **state) {
+static void rule_2_11_a_message_over_the_servers_size_is_not_sent_and_the_next_goes_on(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -476,7 +480,7 @@ static void a_message_over_the_servers_size_is_not_sent_and_the_next_goes_on(voi
     assert_int_equal(v.mails, 0);
 }
 
-static void eight_bit_octets_need_8bitmime(void **state) {
+static void rule_2_12_eight_bit_octets_need_8bitmime(void **state) {
     (void)state;
     for (int offered = 0; offered < 2; offered++) {
         server v;
@@ -486,11 +490,91 @@ static void eight_bit_octets_need_8bitmime(void **state) {
         r.eightbit = true;
         finish(&r, &v);
         assert_int_equal(r.outcome[0], offered ? DM_SENT : DM_NOT_SENT);
-        if (!offered) assert_int_equal(r.said[0].code, DM_E_CONTENT);
+        if (offered) assert_string_equal(v.mail_line, "MAIL FROM:<s0@x.example> BODY=8BITMIME\r\n");
+        else assert_int_equal(r.said[0].code, DM_E_CONTENT);
+    }
+    server v;
+    server_init(&v);
+    v.eightbit = true;
+    run r = a_run();            /* said of what needs it only */
+    finish(&r, &v);
+    assert_string_equal(v.mail_line, "MAIL FROM:<s0@x.example>\r\n");
+}
+
+static void rule_2_11_the_size_is_told_where_it_is_asked_for(void **state) {
+    (void)state;
+    static const char *const offers[] = {NULL, "SIZE", "SIZE 0", "SIZE 100000"};
+    dm_message *m = message(0, 1, 0, false);
+    char expected[64];
+    snprintf(expected, sizeof expected, "MAIL FROM:<s0@x.example> SIZE=%llu\r\n", (unsigned long long)dm_message_size(m));
+    dm_message_free(m);
+    for (size_t i = 0; i < sizeof offers / sizeof *offers; i++) {
+        server v;
+        server_init(&v);
+        v.size = offers[i];
+        run r = a_run();
+        finish(&r, &v);
+        assert_int_equal(r.outcome[0], DM_SENT);
+        assert_string_equal(v.mail_line, offers[i] ? expected : "MAIL FROM:<s0@x.example>\r\n");
     }
 }
 
-static void closing_instead_of_221_leaves_success_alone(void **state) {
+static void rule_1_29_rset_follows_an_error_and_nothing_a_success(void **state) {
+    (void)state;
+    server v;
+    server_init(&v);
+    run r = a_run();
+    r.messages = 3;
+    finish(&r, &v);
+    assert_int_equal(v.took, 3);
+    assert_int_equal(v.rsets, 0);
+    server_init(&v);
+    v.refuse_mail = true;       /* no transaction was begun, so there is none to reset */
+    r = a_run();
+    r.messages = 2;
+    finish(&r, &v);
+    assert_int_equal(v.mails, 2);
+    server_init(&v);
+    v.dot[0] = 452;             /* the dot ended it */
+    r = a_run();
+    r.messages = 2;
+    finish(&r, &v);
+    assert_int_equal(v.rsets, 0);
+    assert_int_equal(r.outcome[1], DM_SENT);
+}
+
+static void rule_1_25_a_refused_data_is_reset_before_the_next_message(void **state) {
+    (void)state;
+    server v;
+    server_init(&v);
+    v.data = 554;
+    run r = a_run();
+    r.messages = 2;
+    finish(&r, &v);
+    assert_int_equal(r.outcome[0], DM_REFUSED);
+    assert_int_equal(r.said[0].reply, 554);
+    assert_int_equal(r.said[0].step, DM_STEP_DATA);
+    assert_int_equal(v.mails, 2);
+    assert_int_equal(v.rsets, 1);           /* and none behind the last: QUIT ends that */
+}
+
+static void rule_1_23_all_recipients_refused_is_no_data_and_a_reset(void **state) {
+    (void)state;
+    server v;
+    server_init(&v);
+    v.pipelining = false;
+    v.rcpt_no[0] = v.rcpt_no[1] = 550;
+    run r = a_run();
+    r.rcpts = 2;
+    r.messages = 2;
+    finish(&r, &v);
+    assert_int_equal(r.outcome[0], DM_REFUSED);
+    assert_int_equal(r.refused[0], 2);
+    assert_int_equal(v.datas, 0);
+    assert_int_equal(v.rsets, 1);
+}
+
+static void rule_1_28_closing_instead_of_221_leaves_success_alone(void **state) {
     (void)state;
     server v;
     server_init(&v);
@@ -571,7 +655,7 @@ static dm_outcome scripted(const char *const *said, dm_said *why, const dm_smtp_
 
 #define SCRIPT(...) (const char *const[]){__VA_ARGS__, NULL}
 
-static void bytes_behind_the_answer_to_starttls_are_an_attack(void **state) {
+static void rule_2_31_bytes_behind_the_answer_to_starttls_are_an_attack(void **state) {
     (void)state;
     dm_said why;
     assert_int_equal(scripted(SCRIPT("220 hi\r\n", "250-x\r\n250 STARTTLS\r\n", "220 go\r\n250 injected\r\n"), &why, NULL), DM_NOT_SENT);
@@ -580,7 +664,7 @@ static void bytes_behind_the_answer_to_starttls_are_an_attack(void **state) {
     assert_int_equal(why.code, DM_E_PROTOCOL);
 }
 
-static void a_refused_starttls_is_not_sent(void **state) {
+static void rule_2_33_a_refused_starttls_is_not_sent(void **state) {
     (void)state;
     dm_said why;
     assert_int_equal(scripted(SCRIPT("220 hi\r\n", "250-x\r\n250 STARTTLS\r\n", "454 not now\r\n"), &why, NULL), DM_NOT_SENT);
@@ -615,7 +699,7 @@ static void a_354_to_the_dot_is_unknown_and_a_250_to_data_is_not_sent(void **sta
     assert_int_equal(why.code, DM_E_PROTOCOL);
 }
 
-static void silence_is_unknown_only_after_the_dot(void **state) {
+static void rule_1_26_silence_is_unknown_only_after_the_dot(void **state) {
     (void)state;
     dm_said why;
     assert_int_equal(scripted(SCRIPT("220 hi\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "2"), &why, NULL), DM_UNKNOWN);
@@ -676,8 +760,135 @@ static void rule_2_54_a_challenge_nobody_knows_is_cancelled(void **state) {
     assert_int_equal(why.code, DM_E_AUTH);
 }
 
+/* 'code' to AUTH PLAIN, which is all that is offered */
+static void rule_2_56_every_refused_login_is_auth_and_keeps_its_code(void **state) {
+    (void)state;
+    static const int codes[] = {535, 526, 534, 538, 454, 432, 530, 500};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        dm_smtp_options o = with_password();
+        dm_said why;
+        char reply[16];
+        snprintf(reply, sizeof reply, "%d no\r\n", codes[i]);
+        assert_int_equal(scripted(SCRIPT("220 hi\r\n", "250-x\r\n250 AUTH PLAIN\r\n", reply), &why, &o), DM_REFUSED);
+        assert_int_equal(why.code, DM_E_AUTH);
+        assert_int_equal(why.step, DM_STEP_AUTH);
+        assert_int_equal(why.reply, codes[i]);
+    }
+}
+
+/* An engine that has said EHLO, and what it writes when it has heard what is offered. */
+static dm_view first_words(dm_smtp **s, const dm_smtp_options *o, dm_message *m, const char *offer) {
+    dm_error err;
+    dm_view data;
+    int reader;
+    size_t max;
+    assert_int_equal(dm_smtp_new(s, o, &err), DM_OK);
+    if (m) assert_true(dm_smtp_push(*s, 1, m));
+    if (o->tls == DM_TLS_IMPLICIT) {
+        assert_int_equal(dm_smtp_next(*s, &data, &reader, &max), DM_WANT_TLS);
+        dm_smtp_secured(*s);
+    }
+    assert_int_equal(dm_smtp_next(*s, &data, &reader, &max), DM_WANT_READ);
+    dm_smtp_feed(*s, dm_view_of("220 hi\r\n"));
+    assert_int_equal(dm_smtp_next(*s, &data, &reader, &max), DM_WANT_WRITE);
+    assert_true(data.n <= 512);
+    dm_smtp_feed(*s, dm_view_of(offer));
+    assert_int_equal(dm_smtp_next(*s, &data, &reader, &max), DM_WANT_WRITE);
+    return data;
+}
+
+static dm_view next_words(dm_smtp *s, const char *reply) {
+    dm_view data;
+    int reader;
+    size_t max;
+    dm_smtp_feed(s, dm_view_of(reply));
+    assert_int_equal(dm_smtp_next(s, &data, &reader, &max), DM_WANT_WRITE);
+    return data;
+}
+
+static void rule_2_51_a_response_too_long_for_a_line_waits_for_334(void **state) {
+    (void)state;
+    char password[401];
+    memset(password, 'x', 400);
+    password[400] = '\0';
+    dm_smtp_options o = with_password();
+    o.password = dm_view_of(password);
+    dm_smtp *s;
+    assert_true(dm_view_is(first_words(&s, &o, NULL, "250-x\r\n250 AUTH PLAIN\r\n"), "AUTH PLAIN\r\n"));
+    dm_view line = next_words(s, "334 \r\n");
+    assert_int_equal(line.n, (400 + 6 + 2) / 3 * 4 + 2);
+    assert_memory_equal(line.p, "AHVzZXIAeHh4", 12);
+    dm_smtp_free(s);
+    /* the longest that fits is sent at once, and its line keeps to 512 */
+    for (size_t n = 350; n < 400; n++) {
+        o.password.n = n;
+        line = first_words(&s, &o, NULL, "250-x\r\n250 AUTH PLAIN\r\n");
+        assert_true(line.n <= 512);
+        dm_smtp_free(s);
+    }
+}
+
+static void rule_2_61_mail_follows_a_login_and_no_ehlo(void **state) {
+    (void)state;
+    dm_smtp_options o = with_password();
+    dm_message *m = message(0, 1, 0, false);
+    dm_smtp *s;
+    first_words(&s, &o, m, "250-x\r\n250 AUTH PLAIN\r\n");
+    assert_true(dm_view_is(next_words(s, "235 ok\r\n"), "MAIL FROM:<s0@x.example>\r\n"));
+    dm_smtp_free(s);
+    dm_message_free(m);
+}
+
+static void rule_2_60_the_write_that_held_a_password_is_wiped(void **state) {
+    (void)state;
+    dm_smtp_options o = with_password();
+    dm_message *m = message(0, 1, 0, false);
+    dm_smtp *s;
+    dm_view secret = first_words(&s, &o, m, "250-x\r\n250 AUTH PLAIN\r\n");
+    assert_non_null(memmem(secret.p, secret.n, "AHVzZXIAc2VjcmV0", 16));
+    dm_view line = next_words(s, "235 ok\r\n");
+    assert_ptr_equal(line.p, secret.p);         /* the same memory: what the shorter line did not cover is zero */
+    for (size_t i = line.n; i < secret.n; i++) assert_int_equal(secret.p[i], 0);
+    dm_smtp_free(s);
+    dm_message_free(m);
+}
+
+static void rule_1_20_no_command_is_over_512(void **state) {
+    (void)state;
+    char address[255], name[257];
+    memset(address, 'a', 254);
+    for (size_t i = 64; i < 254; i += 60) address[i] = i == 64 ? '@' : '.';
+    address[254] = '\0';
+    memset(name, 'n', sizeof name);
+    dm_view to = dm_view_of(address);
+    dm_mail mail;
+    memset(&mail, 0, sizeof mail);
+    mail.mail_from = to;
+    mail.rcpt_to = &to;
+    mail.rcpt_count = 1;
+    mail.raw = dm_view_of("Subject: x\r\n\r\n\xc3\xa4\r\n");
+    dm_message *m;
+    dm_error err;
+    assert_int_equal(dm_message_new(&m, &mail, &err), DM_OK);
+    dm_smtp_options o;
+    memset(&o, 0, sizeof o);
+    o.ehlo = (dm_view){name, 255};
+    dm_smtp *s;
+    dm_view line = first_words(&s, &o, m, "250-x\r\n250-SIZE 99999999999999999999\r\n250 8BITMIME\r\n");
+    assert_true(line.n <= 512);
+    assert_memory_equal(line.p + line.n - 15, "BODY=8BITMIME\r\n", 15);
+    line = next_words(s, "250 ok\r\n");
+    assert_true(line.n <= 512);
+    assert_memory_equal(line.p, "RCPT TO:<aaaa", 13);
+    dm_smtp_free(s);
+    dm_message_free(m);
+    o.ehlo.n = 256;
+    assert_int_equal(dm_smtp_new(&s, &o, &err), DM_E_OPTION);
+    assert_string_equal(err.field, "ehlo");
+}
+
 /* Whatever allocation fails, the message is settled once, and is sent only if the server said so. */
-static void every_allocation_may_fail(void **state) {
+static void rule_7_9_every_allocation_may_fail(void **state) {
     (void)state;
     static const char *const said[] = {"220 hi\r\n", "250-x\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n", "504 no\r\n", "334 a\r\n",
                                        "334 b\r\n", "235 ok\r\n", "250 ok\r\n250 ok\r\n550 no such user\r\n354 go\r\n", "250 taken\r\n", "221 bye\r\n"};
@@ -738,7 +949,7 @@ static void every_allocation_may_fail(void **state) {
     assert_true(runs > 10);
 }
 
-static void what_a_transcript_shows_holds_no_secret(void **state) {
+static void rule_2_58_what_a_transcript_shows_holds_no_secret(void **state) {
     (void)state;
     dm_smtp_options o = with_password();
     o.trace = true;
@@ -826,7 +1037,7 @@ static int judge(const run *r, const server *v, const char *name, dm_pipeline mo
     return unknown;
 }
 
-static void every_cut_has_the_right_outcome(void **state) {
+static void rule_7_2_every_cut_has_the_right_outcome(void **state) {
     (void)state;
     long runs = 0, unknowns = 0;
     for (size_t d = 0; d < sizeof dialogues / sizeof *dialogues; d++)
@@ -910,38 +1121,47 @@ static void overlap_writes_the_next_envelope_behind_the_dot(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sends_one_message_and_says_goodbye),
-        cmocka_unit_test(without_pipelining_one_command_is_out_at_a_time),
-        cmocka_unit_test(an_old_server_gets_helo),
-        cmocka_unit_test(a_group_waits_at_a_hundred_replies),
-        cmocka_unit_test(some_recipients_refused_the_rest_is_sent),
-        cmocka_unit_test(all_recipients_refused_and_still_354_ends_with_a_lone_dot),
-        cmocka_unit_test(data_refused_after_good_recipients_sends_no_body),
-        cmocka_unit_test(a_421_ends_the_session_and_what_was_not_asked_was_not_sent),
-        cmocka_unit_test(a_refused_banner_refuses_the_message_and_says_quit),
+        cmocka_unit_test(rule_2_6_without_pipelining_one_command_is_out_at_a_time),
+        cmocka_unit_test(rule_1_12_an_old_server_gets_helo),
+        cmocka_unit_test(rule_2_10_a_group_waits_at_a_hundred_replies),
+        cmocka_unit_test(rule_1_22_some_recipients_refused_the_rest_is_sent),
+        cmocka_unit_test(rule_2_7_all_recipients_refused_and_still_354_ends_with_a_lone_dot),
+        cmocka_unit_test(rule_2_8_data_refused_after_good_recipients_sends_no_body),
+        cmocka_unit_test(rule_1_13_a_421_ends_the_session_and_what_was_not_asked_was_not_sent),
+        cmocka_unit_test(rule_1_10_a_refused_banner_refuses_the_message_and_says_quit),
         cmocka_unit_test(a_wrong_password_ends_before_any_recipient_is_named),
-        cmocka_unit_test(a_password_never_goes_in_clear),
-        cmocka_unit_test(starttls_is_used_when_offered_and_ehlo_is_said_again),
-        cmocka_unit_test(a_message_over_the_servers_size_is_not_sent_and_the_next_goes_on),
-        cmocka_unit_test(eight_bit_octets_need_8bitmime),
-        cmocka_unit_test(closing_instead_of_221_leaves_success_alone),
+        cmocka_unit_test(rule_2_57_a_password_never_goes_in_clear),
+        cmocka_unit_test(rule_2_30_starttls_is_used_when_offered_and_ehlo_is_said_again),
+        cmocka_unit_test(rule_2_11_a_message_over_the_servers_size_is_not_sent_and_the_next_goes_on),
+        cmocka_unit_test(rule_2_12_eight_bit_octets_need_8bitmime),
+        cmocka_unit_test(rule_2_11_the_size_is_told_where_it_is_asked_for),
+        cmocka_unit_test(rule_1_29_rset_follows_an_error_and_nothing_a_success),
+        cmocka_unit_test(rule_1_25_a_refused_data_is_reset_before_the_next_message),
+        cmocka_unit_test(rule_1_23_all_recipients_refused_is_no_data_and_a_reset),
+        cmocka_unit_test(rule_2_56_every_refused_login_is_auth_and_keeps_its_code),
+        cmocka_unit_test(rule_2_51_a_response_too_long_for_a_line_waits_for_334),
+        cmocka_unit_test(rule_2_61_mail_follows_a_login_and_no_ehlo),
+        cmocka_unit_test(rule_2_60_the_write_that_held_a_password_is_wiped),
+        cmocka_unit_test(rule_1_20_no_command_is_over_512),
+        cmocka_unit_test(rule_1_28_closing_instead_of_221_leaves_success_alone),
         cmocka_unit_test(a_reader_that_is_short_long_or_broken_is_not_sent_and_no_dot_leaves),
         cmocka_unit_test(a_reader_that_keeps_its_promise_is_sent),
-        cmocka_unit_test(bytes_behind_the_answer_to_starttls_are_an_attack),
-        cmocka_unit_test(a_refused_starttls_is_not_sent),
+        cmocka_unit_test(rule_2_31_bytes_behind_the_answer_to_starttls_are_an_attack),
+        cmocka_unit_test(rule_2_33_a_refused_starttls_is_not_sent),
         cmocka_unit_test(rule_2_41_a_second_reply_in_the_greeting_is_refused),
         cmocka_unit_test(garbage_is_seen_at_its_first_octet),
         cmocka_unit_test(a_354_to_the_dot_is_unknown_and_a_250_to_data_is_not_sent),
-        cmocka_unit_test(silence_is_unknown_only_after_the_dot),
+        cmocka_unit_test(rule_1_26_silence_is_unknown_only_after_the_dot),
         cmocka_unit_test(a_reply_without_end_is_refused),
         cmocka_unit_test(no_known_mechanism_is_not_sent),
         cmocka_unit_test(rule_2_59_login_once_after_504_and_never_after_535),
         cmocka_unit_test(rule_2_54_a_challenge_nobody_knows_is_cancelled),
-        cmocka_unit_test(every_allocation_may_fail),
-        cmocka_unit_test(what_a_transcript_shows_holds_no_secret),
+        cmocka_unit_test(rule_7_9_every_allocation_may_fail),
+        cmocka_unit_test(rule_2_58_what_a_transcript_shows_holds_no_secret),
         cmocka_unit_test(names_and_passwords_with_control_characters_are_refused),
         cmocka_unit_test(octet_by_octet_is_the_same_as_whole),
         cmocka_unit_test(overlap_writes_the_next_envelope_behind_the_dot),
-        cmocka_unit_test(every_cut_has_the_right_outcome),
+        cmocka_unit_test(rule_7_2_every_cut_has_the_right_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* addr_fuzz.c - libFuzzer: any octets are addresses that can go on the wire, or a sentence. */
+/* addr_fuzz.c - libFuzzer: any octets are addresses that can go on the wire, or a sentence (rule 7.10). */
 #include <stdlib.h>
 #include <string.h>
 

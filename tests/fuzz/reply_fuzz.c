@@ -1,4 +1,4 @@
-/* reply_fuzz.c - libFuzzer: whatever a server says, replies and capabilities stay within it. */
+/* reply_fuzz.c - libFuzzer: whatever a server says, replies and capabilities stay within it (rule 7.10). */
 #include "directmail.h"
 
 #include <stdlib.h>

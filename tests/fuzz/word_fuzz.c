@@ -1,4 +1,4 @@
-/* word_fuzz.c - libFuzzer: header text comes back from its encoding, and any header can be decoded. */
+/* word_fuzz.c - libFuzzer: header text comes back from its encoding, and any header can be decoded (rule 7.10). */
 #include <stdlib.h>
 #include <string.h>
 

@@ -30,6 +30,19 @@ static int base64(lua_State *L) {
 }
 
 /***
+Hexadecimal digits of octets, small letters.
+@function hex
+@tparam string bytes any octets
+@treturn string
+*/
+static int hex(lua_State *L) {
+    dm_view in = dm_checkview(L, 1);
+    dm_scratch *s = dm_scratch_take(L);
+    dm_hex(&s->buf, in);
+    return push_text(L, s);
+}
+
+/***
 Octets from base64; white space is skipped, all else must be exact.
 @function base64_decode
 @tparam string text
@@ -178,7 +191,7 @@ static int idn(lua_State *L) {
 
 void dm_open_encode(lua_State *L) {
     static const luaL_Reg encoders[] = {
-        {"base64", base64}, {"base64_decode", base64_decode}, {"qp", qp}, {"word", word},
+        {"base64", base64}, {"base64_decode", base64_decode}, {"hex", hex}, {"qp", qp}, {"word", word},
         {"word_decode", word_decode}, {"date", date}, {"idn", idn}, {NULL, NULL},
     };
     static const luaL_Reg readers[] = {{"date_parse", date_parse}, {"utf8", utf8}, {NULL, NULL}};
