@@ -45,7 +45,7 @@ end
 function M.send(mail, d, credentials)
   local settings, fields = mail.settings, d.fields
   local params = M.params(d)
-  local call = { credentials = credentials, timeout = fields.timeout or settings.timeout, sends = true }
+  local call = { credentials = credentials, timeout = fields.timeout or settings.timeout, sends = true, mails = true }
   mail.pace:take "single"
   local answer, e = api.call(mail, "SingleSendMail", params, call)
   if e and e.outcome == "unknown" and (fields.on_unknown or settings.on_unknown) == "resend" then

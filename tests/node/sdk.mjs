@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)
-const { default: Client, SingleSendMailRequest, DescAccountSummaryRequest } = require('@alicloud/dm20151123')
+const dm = require('@alicloud/dm20151123')
+const { default: Client, SingleSendMailRequest } = dm
 const { $OpenApiUtil } = require('@alicloud/openapi-core')
 
 const env = process.env
@@ -117,8 +118,16 @@ const claims = {
   async 'without a mandatory parameter: Missing and its name'() {
     await refused(client().singleSendMail(mail({ toAddress: undefined })), 400, 'MissingToAddress')
   },
-  async 'an operation that the sandbox does not have: InvalidAction.NotFound'() {
-    await refused(client().descAccountSummary(new DescAccountSummaryRequest({})), 404, 'InvalidAction.NotFound')
+  async 'other operations: what is made is listed, in the shapes of the SDK, and a bad value is refused'() {
+    const c = client()
+    assert.equal((await c.descAccountSummary(new dm.DescAccountSummaryRequest({}))).body.dailyQuota, 2000)
+    const { tagId } = (await c.createTag(new dm.CreateTagRequest({ tagName: 'sdk', tagDescription: '您好' }))).body
+    const tags = (await c.queryTagByParam(new dm.QueryTagByParamRequest({ keyWord: 'sdk', pageNo: 1, pageSize: 10 }))).body
+    assert.deepEqual([tags.totalCount, tags.data.tag[0].tagId, tags.data.tag[0].tagDescription], [1, tagId, '您好'])
+    await refused(c.createTag(new dm.CreateTagRequest({ tagName: 'a b' })), 400, 'InvalidTagName')
+    const senders = (await c.queryMailAddressByParam(new dm.QueryMailAddressByParamRequest({}))).body.data.mailAddress
+    assert.deepEqual(senders.map((one) => one.sendtype), ['trigger', 'batch'])
+    await c.deleteTag(new dm.DeleteTagRequest({ tagId: Number(tagId) }))
   },
   async 'an API fault by rule, once'() {
     await faults('api:SingleSendMail:Throttling.User:once')

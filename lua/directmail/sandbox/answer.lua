@@ -10,13 +10,30 @@ local XML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" 
 -- Control characters cannot stand in XML 1.0 at all, not even as references (section 2.2).
 local function xml(text) return (text:gsub("[%z\1-\8\11\12\14-\31]", "?"):gsub('[&<>"]', XML)) end
 
-local function render(format, root, pairs_in_order)
+-- A value: a text, a number, a boolean, `{ list = values }` or `{ fields = { {name, value}... } }`.
+local function json_of(value)
+  if type(value) ~= "table" then return json.value(value) end
+  if value.list then return json.list(value.list, json_of) end
   local out = {}
-  if format == "JSON" then
-    for i, pair in ipairs(pairs_in_order) do out[i] = { pair[1], json.value(pair[2]) } end
-    return json.object(out), "application/json;charset=utf-8"
+  for i, pair in ipairs(value.fields) do out[i] = { pair[1], json_of(pair[2]) } end
+  return json.object(out)
+end
+
+local function xml_of(name, value)
+  if type(value) ~= "table" then return ("<%s>%s</%s>"):format(name, xml(tostring(value)), name) end
+  local out = {}
+  if value.list then
+    for i, item in ipairs(value.list) do out[i] = xml_of(name, item) end        -- as often as there are items
+    return table.concat(out)
   end
-  for i, pair in ipairs(pairs_in_order) do out[i] = ("<%s>%s</%s>"):format(pair[1], xml(pair[2]), pair[1]) end
+  for i, pair in ipairs(value.fields) do out[i] = xml_of(pair[1], pair[2]) end
+  return ("<%s>%s</%s>"):format(name, table.concat(out), name)
+end
+
+local function render(format, root, pairs_in_order)
+  if format == "JSON" then return json_of { fields = pairs_in_order }, "application/json;charset=utf-8" end
+  local out = {}
+  for i, pair in ipairs(pairs_in_order) do out[i] = xml_of(pair[1], pair[2]) end
   return ("<?xml version='1.0' encoding='UTF-8'?><%s>%s</%s>"):format(root, table.concat(out), root), "text/xml;charset=utf-8"
 end
 
@@ -29,7 +46,7 @@ end
 --- A call that worked.
 -- @tparam string format "JSON" or "XML"
 -- @tparam string action
--- @tparam table fields list of `{name, text}`
+-- @tparam table fields list of `{name, value}`; a value may be a list, or fields again: `{ list = … }`, `{ fields = … }`
 -- @tparam string request_id
 -- @treturn table response of `directmail.http1`
 function M.success(format, action, fields, request_id)

@@ -5,6 +5,7 @@ local calls = require "directmail.sandbox.call"
 local http1 = require "directmail.http1"
 local limits = require "directmail.data.limits"
 local loopback = require "directmail.sandbox.loopback"
+local operations = require "directmail.sandbox.operations"
 local problem = require "directmail.sandbox.problem"
 local verify = require "directmail.sandbox.verify"
 
@@ -16,11 +17,6 @@ local VERSION = "2015-11-23"
 local MAX_NAME = 128            -- octets of what a stranger calls itself, in the log
 local MAX_HEAD = 262144         -- octets: a body of 80 KB may stand in the query, percent-encoded
 local MAX_BODY = 3 * limits.api_body_octets + 1048576       -- each octet of a body may take three in a form
-
--- What can be called; each has `run(box, call, request_id)` -> fields, event | nil, problem.
-local OPERATIONS = {
-  SingleSendMail = require "directmail.sandbox.single",
-}
 
 -- As the service's: a UUID in capitals (RFC 9562, 4 and 5.4).
 local function request_id(host)
@@ -41,7 +37,7 @@ end
 -- An answer, or nil and the problem; `event` is told what happened.
 local function carry_out(box, call, id, event)
   if call.version ~= VERSION then return nil, problem.new "InvalidVersion" end
-  local operation = OPERATIONS[call.action]
+  local operation = operations.find(call.action)
   if not operation then
     event.note = "the sandbox has no such operation"
     return nil, problem.new "InvalidAction.NotFound"

@@ -89,6 +89,8 @@ function Mails:save(envelope, bytes)
     return nil, why
   end
   mail.subject = envelope.subject or ""
+  local params = mail.params or {}
+  mail.account, mail.tag, mail.tracked = params.AccountName, params.TagName, params.ClickTrace == "1"
   mail.params = nil                 -- the file has them; they may be megabytes, and the list holds thousands
   self.list[#self.list + 1] = mail
   if #self.list > 2 * KEEP then

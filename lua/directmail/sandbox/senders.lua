@@ -12,33 +12,48 @@ Senders.__index = Senders
 -- @treturn ?string the address as it is known, or nil
 function Senders:login(user, password)
   local sender = self.by_address[user:lower()]
-  return sender and password == self.password and sender.address or nil
+  return sender and password == (sender.password or self.password) and sender.address or nil
 end
 
 --- Is this the address of a sender?
 -- @tparam string address
--- @treturn ?table `{address, type = "trigger"|"batch"}` or nil
+-- @treturn ?table `{address, type = "trigger"|"batch", password = its own|nil, reply = its own|nil}` or nil
 function Senders:find(address)
   return self.by_address[address:lower()]
+end
+
+--- Add a sender, unless the address is known.
+-- @tparam string address
+-- @tparam string type "trigger" or "batch"
+-- @treturn table the sender
+function Senders:add(address, type)
+  local key = address:lower()
+  if not self.by_address[key] then
+    self.by_address[key] = { address = address, type = type }
+    self.list[#self.list + 1] = self.by_address[key]
+  end
+  return self.by_address[key]
+end
+
+--- Forget a sender.
+-- @tparam table sender
+function Senders:remove(sender)
+  self.by_address[sender.address:lower()] = nil
+  for i, one in ipairs(self.list) do
+    if one == sender then return table.remove(self.list, i) end
+  end
 end
 
 --- Make the list.
 -- It begins with `noreply@mail.example.com` (trigger) and `news@mail.example.com` (batch).
 -- @tparam string password one for all
 -- @tparam ?table more addresses of further senders, taken as trigger
--- @treturn table with the methods `login` and `find`, and `list`
+-- @treturn table with the methods above, and `list`
 function M.new(password, more)
   local self = setmetatable({ password = password, list = {}, by_address = {} }, Senders)
-  local function add(address, type)
-    local key = address:lower()
-    if not self.by_address[key] then
-      self.by_address[key] = { address = address, type = type }
-      self.list[#self.list + 1] = self.by_address[key]
-    end
-  end
-  add("noreply@mail.example.com", "trigger")
-  add("news@mail.example.com", "batch")
-  for _, address in ipairs(more or {}) do add(address, "trigger") end
+  self:add("noreply@mail.example.com", "trigger")
+  self:add("news@mail.example.com", "batch")
+  for _, address in ipairs(more or {}) do self:add(address, "trigger") end
   return self
 end
 

@@ -90,8 +90,11 @@ local function own_headers(text)
   return fields, message_id
 end
 
--- Fill {name} in a template; what has no value stays. Whether the service escapes values is not documented: it is not done.
-local function fill(text, data)
+--- Fill {name} in a template; what has no value stays. Whether the service escapes values is not documented: it is not done.
+-- @tparam ?string text
+-- @tparam table data by name
+-- @treturn ?string
+function M.fill(text, data)
   return text and (text:gsub("{([%w_.-]+)}", function(name)
     local value = data[name]
     return (type(value) == "string" or type(value) == "number") and tostring(value) or nil
@@ -110,7 +113,7 @@ local function bodies(account, params)
     if type(data) ~= "table" then return nil, "InvalidTemplate" end
     local template = type(id) == "string" and account:template(id)
     if not template then return nil, "InvalidTemplate.NotFound" end
-    return { html = fill(template.html, data), text = fill(template.text, data) }
+    return { html = M.fill(template.html, data), text = M.fill(template.text, data) }
   end
   if (html or "") == "" and (text or "") == "" then return nil, "InvalidBody" end
   for _, body in ipairs { html or "", text or "" } do
@@ -233,11 +236,12 @@ end
 -- @tparam table box `{host, account, mails}`
 -- @tparam table call `{own = parameters by name, query = those that came in the query, access_key_id}`
 -- @tparam string request_id
+-- @tparam ?string env_id of the mailing that the mail belongs to; its own id without one
 -- @treturn[1] table the answer's fields, list of `{name, text}`
 -- @treturn[1] table what the event tells of it
 -- @treturn[2] nil
 -- @treturn[2] table problem
-function M.run(box, call, request_id)
+function M.run(box, call, request_id, env_id)
   local params = call.own
   for _, name in ipairs { "HtmlBody", "TextBody" } do
     if call.query[name] and #call.query[name] > limits.api_query_octets then return nil, problem.of_status(414) end
@@ -245,10 +249,10 @@ function M.run(box, call, request_id)
   local mail, code = checked(box.account, params)
   if not mail then return nil, problem.new(code) end
   local id = box.mails:next_id()
-  local bytes, mail_from = build(mail, params, id, box.host)
+  local bytes, mail_from = build(mail, params, env_id or id, box.host)
   if not bytes then return nil, problem.new(mail_from) end
   local saved, why = box.mails:save({
-    id = id, via = "api", mail_from = mail_from, rcpt_to = mail.rcpt_to, tls = "none", action = "SingleSendMail", params = params,
+    id = id, via = "api", mail_from = mail_from, rcpt_to = mail.rcpt_to, tls = "none", action = call.action or "SingleSendMail", params = params,
     access_key_id = call.access_key_id, request_id = request_id, subject = params.Subject,
   }, bytes)
   if not saved then

@@ -76,8 +76,9 @@ function M.check(call, request, account, nonces, now)
   if call.method_version and call.method_version ~= "1.0" then
     return problem.new("IncompleteSignature", " SignatureVersion is not 1.0.")
   end
-  -- the account's key is no temporary one, so a token belongs to somebody else's
-  if (call.token or "") ~= "" then return problem.new "InvalidSecurityToken.MismatchWithAccessKey" end
+  local token, own = call.token or "", account:token(call.access_key_id) or ""
+  if token == "" and own ~= "" then return problem.new "MissingSecurityToken" end
+  if token ~= own then return problem.new "InvalidSecurityToken.MismatchWithAccessKey" end
   local time = seconds_of(call.time)
   if not time then return problem.new "InvalidTimeStamp.Format" end
   if math.abs(now - time) > limits.clock_window then return problem.new "InvalidTimeStamp.Expired" end
