@@ -26,6 +26,9 @@ local KNOWN = {
   size_limit = { env = { "DIRECTMAIL_SIZE_LIMIT" }, kind = "octets" },
   redirect = { env = { "DIRECTMAIL_REDIRECT" } },
   only = { env = { "DIRECTMAIL_ONLY" }, kind = "list" },
+  dns = { env = { "DIRECTMAIL_DNS" } },
+  metadata = { env = { "DIRECTMAIL_METADATA" } },
+  sts = { env = { "DIRECTMAIL_STS" } },
   access_key_id = { env = { "ALIBABA_CLOUD_ACCESS_KEY_ID" } },
   access_key_secret = { env = { "ALIBABA_CLOUD_ACCESS_KEY_SECRET" }, secret = true },
   security_token = { env = { "ALIBABA_CLOUD_SECURITY_TOKEN" }, secret = true },
@@ -38,6 +41,7 @@ local KNOWN = {
   transcript = { kind = "function", program = true },
   verbose = { kind = "seconds", program = true },
   rate = { kind = "rate" },
+  store = { kind = "store", program = true },
 }
 
 --- The names of all options.
@@ -111,6 +115,11 @@ convert = {
     if not usable then return bad(name, from, "cannot be used: " .. tostring(found), remedy) end
     if not found then return nil, e end
     return value
+  end,
+  store = function(name, value, from)
+    if type(value) == "table" and type(value.claim) == "function" then return value end
+    if type(value) == "table" or value == "" then return bad(name, from, "is no store", 'give a path, or what require "directmail.store".open gave') end
+    return convert.text(name, value, from)
   end,
   timeouts = function(name, value, from)
     local wrong = option.unknown(value, STEPS, name)

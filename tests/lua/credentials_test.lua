@@ -73,18 +73,37 @@ describe("credentials.find", function()
     assert.equal("t", key.security_token)
   end)
 
-  it("refuses every other mode by name", function()
+  it("refuses the modes that cannot sign, by name", function()
     for mode, words in pairs {
-      RamRoleArn = "mode RamRoleArn is not read yet", ecsramrole = "mode EcsRamRole is not read yet", OIDC = "mode OIDC is not read yet",
-      External = "mode External is not read yet", CredentialsURI = "mode CredentialsURI is not read yet", CloudSSO = "mode CloudSSO is not read yet",
-      OAuth = "mode OAuth is not read yet", ChainableRamRoleArn = "mode ChainableRamRoleArn is not read yet",
       BearerToken = "mode BearerToken cannot sign", Anonymous = "mode Anonymous cannot sign", RsaKeyPair = "mode RsaKeyPair cannot sign",
-      ["Tele\27pathy"] = "mode Tele\\27pathy is not known",
+      ramrolearnwithrolename = "mode RamRoleArnWithRoleName cannot sign", ["Tele\27pathy"] = "mode Tele\\27pathy is not known",
     } do
       local key, e = find({}, {}, one(ak { mode = mode }))
       assert.is_nil(key)
       assert.equal("CREDENTIALS", e.code)
       assert.is_truthy(e.cause:find(words, 1, true), e.cause)
+    end
+  end)
+
+  it("takes what a login in a browser stored while it lives, and names the login then", function()
+    local now = memory.new().now()
+    for _, mode in ipairs { "CloudSSO", "OAuth" } do
+      local function login(more)
+        local entry = ak { mode = mode, access_key_id = "STS.c", sts_token = "t0ken", sts_expiration = now + 60, oauth_refresh_token = "t0ken" }
+        for name, value in pairs(more or {}) do entry[name] = value ~= "" and value or nil end
+        return one(entry)
+      end
+      local key = find({}, {}, login())
+      assert.same({ "t0ken", now + 60 }, { key.security_token, key.expires })
+      local again = ("log in again: aliyun configure --mode %s --profile default"):format(mode)
+      for words, more in pairs { ["the token ended at 2026-01-01T00:00:00Z; " .. again] = { sts_expiration = now },
+        ["there is no stored token; " .. again] = { sts_token = "" } } do
+        local _, e = find({}, {}, login(more))
+        assert.is_truthy(e.cause:find(words, 1, true), e.cause)
+        assert.not_matches("t0ken", tostring(e))
+      end
+      local _, e = find({}, {}, login { sts_expiration = "" })
+      assert.is_truthy(e.cause:find("there is no stored token; " .. again, 1, true), e.cause)
     end
   end)
 
@@ -138,7 +157,10 @@ describe("credentials.find", function()
     assert.is_nil(key)
     assert.same({ "CREDENTIALS", "not_sent", false, "credentials" }, { e.code, e.outcome, e.retry, e.blame })
     assert.equal("no AccessKey was found: no option access_key_id; ALIBABA_CLOUD_ACCESS_KEY_ID is not set; "
-      .. "there is no profile ~/.config/directmail/profile.lua; ~/.aliyun/config.json: no such file or directory", e.cause)
+      .. "there is no profile ~/.config/directmail/profile.lua; no OIDC role (ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN, "
+      .. "ALIBABA_CLOUD_OIDC_TOKEN_FILE are not set); ~/.aliyun/config.json: no such file or directory; ~/.alibabacloud/credentials: no such file or directory "
+      .. "(nor credentials.ini); role of this ECS instance: http://100.100.100.200: no connection: this host has no http_handler (there is a metadata service on "
+      .. "ECS instances only); ALIBABA_CLOUD_CREDENTIALS_URI is not set", e.cause)
     assert.matches("ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET", e.remedy)
   end)
 
@@ -198,6 +220,14 @@ describe("credentials.find", function()
     local key, _, host = find { access_key_id = "LTAIx", access_key_secret = "s", security_token = "t" }
     assert.equal("t", key.security_token)
     assert.matches("hardly belong together", host.logs[1][2])
+    _, e = find { access_key_id = "LTAIx", access_key_secret = "LTAIx" }
+    assert.matches("are the same text", e.cause)
+  end)
+
+  it("warns once, however many mails are signed", function()
+    local host = host_of({}, one(ak { access_key_secret = "config\n" }))
+    for _ = 1, 3 do credentials.find(assert(settings.read({}, host)), host) end
+    assert.equal(1, #host.logs)
   end)
 
   it("says of an old spelling that it is ignored, unless the new one is set", function()

@@ -76,7 +76,7 @@ local function collect(values)
   for name in pairs(KEY) do
     -- half a key, or one that a whole key of another source replaced, is told in the notes
     all[name] = key and key[name] or false
-    if key then from[name] = values[name] == key[name] and values.from[name] or key.from end
+    if key then from[name] = key[name] and values[name] == key[name] and values.from[name] or key.from end
   end
   local rows, done = {}, { from = true, unused = true }
   local function add(name, always)
@@ -89,7 +89,9 @@ local function collect(values)
     elseif values.unused[name] then
       row.notes = { values.unused[name] }
     end
-    if value ~= nil and not (KEY[name] and value == false) then
+    if name == "access_key_id" and key and key.fetch then
+      row.value, row.from = "temporary", key.from .. "; asked for when it is needed"
+    elseif value ~= nil and not (KEY[name] and value == false) then
       row.value, row.from = shown(name, value), source(from[name])
     elseif name == "ca" then
       row.value, row.from = "system store", "default"

@@ -39,6 +39,9 @@ local rows = {
   { "size-limit", "N", "octets that the message may have, 0: any number", { convert = octets } },
   { "profile", "NAME", "profile: ~/.config/directmail/NAME.lua, or a path with a / in it" },
   { "redirect", "ADDR", "send everything to this address instead" },
+  { "dns", "IP:PORT", "other DNS server" },
+  { "metadata", "URL", "other metadata service of the machine, for tests" },
+  { "sts", "URL", "other token service, for tests" },
   { "only", "PATTERNS", "refuse recipients outside these patterns, with commas between them" },
 }
 
