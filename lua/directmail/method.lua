@@ -92,15 +92,18 @@ function M.obstacle(d)
   end
 end
 
+local BY_SMTP, BY_TRANSPORT = { via = "smtp" }, { via = "transport" }       -- nobody writes to them
+
 --- Choose the method.
 -- @tparam table mail the mail object
 -- @tparam table d a draft
 -- @tparam[opt] boolean dry nothing will be sent: missing credentials are no obstacle
--- @treturn table `{ via="smtp"|"api", reason=text|nil, credentials=table|nil }`, or nil, err
+-- @treturn table `{ via="smtp"|"api"|"transport", reason=text|nil, credentials=table|nil }`, or nil, err
 function M.choose(mail, d, dry)
   local settings = mail.settings
   local via = d.fields.via or settings.via or "auto"
-  if via == "smtp" then return { via = "smtp" } end
+  if settings.transport then return BY_TRANSPORT end
+  if via == "smtp" then return BY_SMTP end
   if via ~= "auto" and via ~= "api" then
     return refuse("OPTION", "via", ('via: "%s" is not known'):format(err.printable(via)), "use auto, smtp or api")
   end
@@ -110,13 +113,15 @@ function M.choose(mail, d, dry)
     return refuse("OPTION", "via", ("via = api cannot carry this mail: %s (%s)"):format(row.reason, row.field),
       "leave via away: then it goes by SMTP, with the SMTP password of " .. d.from.address)
   end
-  if via == "auto" and not (settings.api or settings.region or settings.route) and settings.smtp then return { via = "smtp" } end
-  local keys, e = require "directmail.credentials".find(settings, mail.host)
+  if via == "auto" and not (settings.api or settings.region or settings.route) and settings.smtp then return BY_SMTP end
+  local keys, e = require "directmail.credentials".find(settings, mail.host, { offline = dry })
   if keys or dry and via == "api" then return { via = "api", credentials = keys } end
   if dry or via == "auto" and (settings.smtp_password or settings.smtp) then return { via = "smtp" } end
   if via == "auto" then
-    return refuse("CREDENTIALS", "", e.cause .. "; and there is no SMTP password",
-      e.remedy .. "; or set DIRECTMAIL_SMTP_PASSWORD to send by SMTP", "credentials")
+    return nil, err.new {
+      code = "CREDENTIALS", cause = e.cause .. "; and there is no SMTP password", retry = e.retry, blame = "credentials",
+      remedy = e.remedy .. "; or set DIRECTMAIL_SMTP_PASSWORD to send by SMTP",
+    }
   end
   return nil, e
 end
