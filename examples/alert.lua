@@ -4,7 +4,7 @@
 --   directmail examples/alert.lua you@example.com                with your own keys
 local directmail = require "directmail"
 
-local mail = directmail.new { via = "api" }        -- region and sender: DIRECTMAIL_*; keys: ALIBABA_CLOUD_*
+local mail = assert(directmail.new { via = "api" })        -- region and sender: DIRECTMAIL_*; keys: ALIBABA_CLOUD_*
 local receipt, err = mail:send {
   to = arg[1] or "ops@example.com",
   subject = "磁盘 /var: 91 % full",

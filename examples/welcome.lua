@@ -6,7 +6,7 @@
 local directmail = require "directmail"
 
 local here = arg[0]:match "^(.*/)" or ""
-local mail = directmail.new()                      -- region, sender, password: from the environment
+local mail = assert(directmail.new())              -- region, sender, keys, password: environment or profile
 
 local receipt, err = mail:send {
   to = { arg[1] or "Ann <ann@example.com>" },

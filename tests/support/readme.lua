@@ -1,11 +1,14 @@
 --- Run the code blocks of documents and print TAP.
 -- Usage, inside a sandbox: directmail sandbox -- lua5.4 tests/support/readme.lua FILE.md...
---   lua      a whole script; its output must equal the `text` block behind it, if one is there
+--   lua      a script; its output must equal the `text` block behind it, if one is there. One that does not name
+--            `require "directmail"` gets `directmail` and `mail`, as the document says
 --   sh       runs without an error; of a line that begins with `make` it is only checked that make
 --            knows what to do, since this runs inside `make check`
+--   js       a script for Node, with the packages of tests/node
 --   console  `$ COMMAND` and the output that it must have
--- All run in a folder with examples/, hello.lua (the last lua block) and password.txt (the sandbox's).
--- Times, ports, ids and temporary folders differ from run to run and are compared as such.
+-- All run in a folder with examples/, hello.lua (the last whole script) and password.txt (the sandbox's); $WEB is the
+-- address of the sandbox's inbox. Before each document its mails are forgotten.
+-- Times, ports, ids, keys and temporary folders differ from run to run and are compared as such.
 
 local n, bad = 0, 0
 
@@ -17,10 +20,12 @@ local function claim(ok, name, why)
 end
 
 local function same_shape(text)
-  return (text:gsub("%d+%.%d+ s", "N s"):gsub("<[%w._-]+@", "<ID@")
+  return (text:gsub("%d+%.%d+ s", "N s"):gsub("\n +%d+%.%d%d%d ", "\nSECONDS "):gsub("^ +%d+%.%d%d%d ", "SECONDS ")
+    :gsub("%f[%d]%d%d:%d%d:%d%d%f[%D]", "TIME"):gsub("<[%w._-]+@", "<ID@")
     :gsub("%f[%d]6%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%f[%D]", "ENVID")
-    :gsub("127%.0%.0%.1:%d+", "127.0.0.1:PORT"):gsub("/tmp/[%w._-]+", "/tmp/DIR")
-    :gsub("[ \t]+\n", "\n"):gsub("^%s*\n", ""):gsub("%s*$", "\n"))
+    :gsub("%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x", "REQUEST")
+    :gsub("127%.0%.0%.1:%d+", "127.0.0.1:PORT"):gsub("/tmp/[%w._/-]*directmail%-%w+", "/tmp/directmail-DIR"):gsub("LTAI%*+%w+", "LTAI*")
+    :gsub("  +", "  "):gsub("[ \t]+\n", "\n"):gsub("^%s*\n", ""):gsub("%s*$", "\n"))
 end
 
 local work = os.tmpname()
@@ -29,9 +34,14 @@ assert(os.execute("mkdir -m 700 " .. work))
 
 local root = os.getenv "PWD"
 
+-- The sandbox notes its addresses in its log, beside its certificate.
+local log = assert(io.open((assert(os.getenv "DIRECTMAIL_CA", "run me inside a sandbox"):gsub("[^/]*$", "log.jsonl"))))
+local web = assert(log:read "l":match '"web":"([^"]*)/"', "the log does not begin with the addresses"):gsub("\\", "")
+log:close()
+
 --- Run a command with both outputs together; returns success and the text.
 local function run(command)
-  local pipe = assert(io.popen(("cd %s && { %s\n} 2>&1 </dev/null"):format(work, command)))
+  local pipe = assert(io.popen(("cd %s && export WEB=%s && { %s\n} 2>&1 </dev/null"):format(work, web, command)))
   local text = pipe:read "a"
   return pipe:close() == true, text
 end
@@ -45,7 +55,7 @@ local function save(name, text)
 end
 
 os.execute(("ln -s '%s/examples' %s/examples"):format(root, work))
-save("password.txt", assert(os.getenv "DIRECTMAIL_SMTP_PASSWORD", "run me inside a sandbox") .. "\n")
+save("password.txt", os.getenv "DIRECTMAIL_SMTP_PASSWORD" .. "\n")
 
 local function blocks(path)
   local list, open, line_number = {}, nil, 0
@@ -76,13 +86,21 @@ end
 
 local runners = {}
 
+local PRELUDE = 'local directmail = require "directmail"; local mail = assert(directmail.new()); '
+
 function runners.lua(block, following)
-  local ok, found = run("directmail " .. save("hello.lua", block.text))
+  local whole = block.text:find 'require "directmail"'
+  local ok, found = run("directmail " .. save(whole and "hello.lua" or "block.lua", whole and block.text or PRELUDE .. block.text))
   if following and following.kind == "text" then
     compare(block.where .. " prints what stands behind it", ok, found, following.text)
   else
     claim(ok, block.where .. " runs", found)
   end
+end
+
+function runners.js(block)
+  local ok, found = run(("NODE_PATH='%s/tests/node/node_modules' node %s"):format(root, save("mail.cjs", block.text)))
+  claim(ok, block.where .. " runs", found)
 end
 
 function runners.sh(block)
@@ -119,6 +137,7 @@ end
 
 for _, path in ipairs(arg) do
   local list = blocks(path)
+  run 'curl -sS -X DELETE "$WEB/mails"; curl -sS -X PUT -d "" "$WEB/faults"'
   for i, block in ipairs(list) do
     local runner = runners[block.kind]
     if runner then runner(block, list[i + 1]) end

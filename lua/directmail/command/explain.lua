@@ -15,10 +15,11 @@ local M = {
     "directmail explain '526 Authentication failure'",
     "directmail explain @sm060104 --json",
   },
+  own_arguments = true,
 }
 
 function M.parser(parser)
-  parser:argument "code" :args "+" :description "a reply code, an error code of the API, a tag such as @sm060104, or the server's sentence"
+  parser:argument "code" :args "*" :description "a reply code, an error code of the API, a tag such as @sm060104, or the server's sentence"
   parser:flag "--json" :description "one object a meaning, a line each"
 end
 
@@ -44,13 +45,14 @@ end
 
 function M.run(args)
   local about = table.concat(args.code, " ")
-  if not about:find "%S" then return usage.wrong("there is nothing to explain", "give a code") end
+  if not about:find "%S" then return usage.wrong("there is nothing to explain", "give a code or a sentence: directmail explain 559") end
   local list = meanings(about)
   if #list == 0 then
-    return nil, err.new {
-      code = "REFUSED", detail = about, outcome = "refused", cause = ("%q is not known here"):format(about),
-      remedy = "check the spelling; the service's own pages may know it",
-    }
+    local cause, remedy = ('"%s" is not known here'):format(err.printable(about)), "check the spelling; the service's own pages may know it"
+    if args.json then return nil, err.new { code = "REFUSED", detail = about, outcome = "refused", cause = cause, remedy = remedy } end
+    -- nothing was sent here, so this is not told as what became of a mail
+    io.stderr:write("directmail: ", cause, "\n  remedy   ", remedy, "\n")
+    return exit.REFUSED
   end
   for i, row in ipairs(list) do
     local out = { code = row.code, cause = row.cause, remedy = row.remedy, blame = row.blame, retry = row.retry, source = row.source }

@@ -13,7 +13,8 @@ function M.parser(parser)
   parser:argument "topic" :args "?" :description "a command, or environment"
 end
 
-local variables = {
+--- The variables of the environment that are read: name and what it is.
+M.VARIABLES = {
   { "DIRECTMAIL_REGION", "region of the account, such as ap-southeast-1" },
   { "DIRECTMAIL_SENDER", "sender address, with a name if wanted" },
   { "DIRECTMAIL_API", "other address of the API (URL)" },
@@ -29,13 +30,30 @@ local variables = {
   { "DIRECTMAIL_SIZE_LIMIT", "octets that a message may have, 0: any number" },
   { "DIRECTMAIL_REDIRECT", "address that gets every mail instead of its recipients" },
   { "DIRECTMAIL_ONLY", "patterns, with commas: a mail to anybody else is refused" },
-  { "DIRECTMAIL_DNS", "other DNS server (IP:PORT)" },
-  { "DIRECTMAIL_METADATA", "other metadata service (URL), for tests" },
+  { "DIRECTMAIL_DNS", "other name server (IP:PORT)" },
+  { "DIRECTMAIL_METADATA", "other metadata service of the machine (URL), for tests" },
   { "DIRECTMAIL_STS", "other token service (URL), for tests" },
-  { "DIRECTMAIL_PROFILE", "profile: ~/.config/directmail/NAME.lua, or a path with /" },
-  { "ALIBABA_CLOUD_ACCESS_KEY_ID", "id of the AccessKey" },
+  { "DIRECTMAIL_PROFILE", "profile: ~/.config/directmail/NAME.lua, or a path with a / in it (default: profile.lua there)" },
+  { "ALIBABA_CLOUD_ACCESS_KEY_ID", "id of the AccessKey, which signs calls of the API" },
   { "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "its secret" },
   { "ALIBABA_CLOUD_SECURITY_TOKEN", "token that belongs to a temporary AccessKey" },
+  { "ALIBABA_CLOUD_PROFILE", "profile of the vendor's command line, and of the SDKs, to take the AccessKey from" },
+  { "ALIBABA_CLOUD_CONFIG_FILE", "profiles of the vendor's command line (default: ~/.aliyun/config.json)" },
+  { "ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "true: do not read that file" },
+  { "ALIBABA_CLOUD_IGNORE_PROFILE", "TRUE: the same, as the vendor's command line spells it" },
+  { "ALIBABA_CLOUD_DISABLE_EXTERNAL_PROCESS", "1: run no program, and ask no server, that a profile there names" },
+  { "ALIBABA_CLOUD_CREDENTIALS_FILE", "profiles of the SDKs (default: ~/.alibabacloud/credentials)" },
+  { "ALIBABA_CLOUD_ROLE_ARN", "role that a pod takes on by OIDC, with the next two" },
+  { "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "its identity provider" },
+  { "ALIBABA_CLOUD_OIDC_TOKEN_FILE", "file with its token" },
+  { "ALIBABA_CLOUD_ROLE_SESSION_NAME", "name of the session of a role" },
+  { "ALIBABA_CLOUD_STS_REGION", "region of the token service" },
+  { "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "true: ask the token service inside the VPC" },
+  { "ALIBABA_CLOUD_ECS_METADATA", "name of the role of this ECS instance" },
+  { "ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true: do not ask the instance" },
+  { "ALIBABA_CLOUD_IMDSV1_DISABLED", "true: ask it by version 2 of its protocol only" },
+  { "ALIBABA_CLOUD_ECS_IMDSV2_ENABLE", "true: the same, by its older name" },
+  { "ALIBABA_CLOUD_CREDENTIALS_URI", "server that gives temporary AccessKeys (URL)" },
 }
 
 local function columns(rows)
@@ -53,14 +71,16 @@ function M.overview()
   return "directmail: mail through Alibaba Cloud Direct Mail\n\n"
     .. "  directmail COMMAND …          one of the commands below; directmail help COMMAND shows it\n"
     .. "  directmail SCRIPT [ARGS]      run a Lua 5.4 script, - for stdin (--debug before it: full traces)\n\n"
+    .. "Without an account, on this machine only:\n"
+    .. "  directmail sandbox -- directmail send --to ann@example.com --subject Hello --text Hi\n\n"
     .. "Commands:\n" .. columns(rows) .. "\n\n"
     .. "Exit codes:\n" .. columns {
       { "0", "sent, or no problem" },
       { "1", "refused for good, or a check found problems" },
-      { "2", "refused by us before a connection was made: usage, setting, address, file, limit" },
-      { "3", "not accepted and worth repeating" },
-      { "4", "unknown: it may have been sent" },
-      { "5", "a script's error, or ours" },
+      { "2", "refused by directmail before a connection was made: usage, setting, address, file, limit" },
+      { "3", "not accepted, and worth repeating later" },
+      { "4", "unknown: it may have been sent, so look it up before you repeat it" },
+      { "5", "an error in the script, or in directmail" },
     } .. "\n  sendmail, and send --sysexits, answer with the codes of sysexits.h: directmail help sendmail"
     .. "\n\ndirectmail help environment lists the environment variables."
 end
@@ -71,7 +91,8 @@ function M.run(args)
   if not topic then
     print(M.overview())
   elseif topic == "environment" then
-    print("Environment variables (an empty one counts as unset; options of a command come first):\n" .. columns(variables))
+    print("Environment variables (an empty one counts as unset; an option wins over it, and it wins over the profile):\n"
+      .. columns(M.VARIABLES) .. "\n\ndirectmail config show tells which of them are in force.")
   else
     local known, topics = false, { "environment" }
     for _, name in ipairs(commands.commands) do

@@ -2,6 +2,7 @@
 -- @module directmail.command.route
 local cjson = require "cjson"
 local core = require "directmail.core"
+local err = require "directmail.err"
 local route = require "directmail.route"
 
 local M = {}
@@ -15,17 +16,25 @@ M.examples = {
 }
 
 function M.parser(parser)
-  parser:option("--deployed", "Where your program runs: cn, us, sg, other, or an Alibaba Cloud region id."):argname("WHERE")
-  parser:option("--recipients", "Where most readers are: cn or world."):argname("WHERE")
-  parser:option("--residency", "Countries that may hold the data: cn, sg, us, de; repeat it, or list them with commas.")
+  parser:option("--deployed", "where your program runs: cn, us, sg, other, or the id of an Alibaba Cloud region"):argname("WHERE")
+  parser:option("--recipients", "where most of your readers are: cn or world"):argname("WHERE")
+  parser:option("--residency", "countries that may hold the data: cn, sg, us, de; may repeat, or a list with commas")
     :argname("WHERE"):count("*")
-  parser:option("--via", "How you send: api or smtp (default).", "smtp"):argname("METHOD")
-  parser:flag("--ecs", "Your program runs on ECS, where port 25 is closed.")
-  parser:flag("--list", "List the regions.")
-  parser:flag("--json", "Answer with JSON.")
+  parser:option("--via", "how you send: api or smtp", "smtp"):argname("METHOD")
+  parser:flag("--ecs", "your program runs on ECS, where port 25 is closed")
+  parser:flag("--list", "list the regions and their hosts")
+  parser:flag("--json", "answer as JSON")
 end
 
 local TLS = { implicit = "TLS", starttls = "STARTTLS" }
+
+-- Both questions at once, by the names of their options.
+local function check_given(args)
+  if args.deployed and args.recipients then return true end
+  local cause = args.deployed and "--recipients is missing" or args.recipients and "--deployed is missing" or "--deployed and --recipients are missing"
+  return err.refuse("OPTION", args.deployed and "recipients" or "deployed", cause,
+    "say where your program runs and where most of your readers are: directmail route --deployed sg --recipients world; --list shows all regions")
+end
 
 local function list(as_json)
   local regions = core.regions()
@@ -59,6 +68,8 @@ end
 
 function M.run(args)
   if args.list then return list(args.json) end
+  local given, wrong = check_given(args)
+  if not given then return nil, wrong end
   local residency = {}
   for _, value in ipairs(args.residency) do
     for country in value:gmatch("[^,%s]+") do residency[#residency + 1] = country end

@@ -44,14 +44,15 @@ function M.parser(parser)
   option("--inline", "CID=FILE", "image that the HTML shows as cid:CID; may repeat", many)
   option("--header", "'NAME: VALUE'", "one more header; may repeat", many)
   option("--eml", "FILE|-", "send a finished message instead; --from and --to are the envelope then, else its head says them")
-  option("--tag", "NAME", "tag of the service's statistics")
-  option("--track", "opens,clicks", "what the service shall track")
+  option("--tag", "NAME", "tag of the service's statistics; it must exist in the console")
+  option("--track", "opens,clicks", "what the service shall track; needs --tag")
   option("--message-id", "ID", "Message-ID instead of a new one")
   option("--date", "DATE", "Date instead of now")
   option("--boundary", "TEXT", "MIME boundary instead of a random one")
   parser:group("Message", table.unpack(content))
   settings.declare(parser)
-  option("--via", nil, "way to the service", { choices = { "auto", "api", "smtp" } })
+  option("--via", nil, "way to the service; auto (default): the API if it can carry the mail and there is an AccessKey, else SMTP",
+    { choices = { "auto", "api", "smtp" } })
   option("--on-unknown", nil, "resend: allow a second copy when nobody knows whether the first arrived", { choices = { "stop", "resend" } })
   parser:flag "--dry-run" :description "print the message instead of sending it"
   parser:flag "-v --verbose" :count "0-2" :description "show the dialogue on stderr; -vv with every byte"
@@ -159,10 +160,19 @@ local function eml_of(args, values)
   return { raw = bytes, from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, via = args.via, on_unknown = args.on_unknown }
 end
 
--- An error about the field raw names the option that filled it.
+-- An error that names a field, or a setting in Lua's words, names the option instead.
 local function by_option(e)
   e.cause = e.cause:gsub("^raw: ", "--eml: ")
   if e.detail == "raw" then e.detail = "eml" end
+  if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend") end
+  return e
+end
+
+-- The first minute: nobody has set anything yet, so there may be no account either.
+local function with_first_try(e, values)
+  local missing = e.code == "CREDENTIALS" or e.code == "OPTION" and (e.detail == "from" or e.detail == "region")
+  if not missing or next(values.from) then return e end
+  e.remedy = e.remedy .. "; without an account: directmail sandbox -- directmail send …"
   return e
 end
 
@@ -207,7 +217,7 @@ function M.run(args)
   if args.dry_run then
     local preview, written
     preview, e = mail:preview(message)
-    if not preview then return nil, by_option(e) end
+    if not preview then return nil, with_first_try(by_option(e), mail.settings) end
     if preview.via == "api" then
       print(require "cjson".encode(preview.params))
       return exit.OK
@@ -218,7 +228,7 @@ function M.run(args)
   end
   local receipt
   receipt, e = mail:send(message)
-  if not receipt then return nil, by_option(e) end
+  if not receipt then return nil, with_first_try(by_option(e), mail.settings) end
   if args.json then print(text.json(true, receipt)) else print_receipt(receipt) end
   return exit.of_receipt(receipt, args.sysexits)
 end
