@@ -57,6 +57,33 @@ static inline void dm_newclass(lua_State *L, const char *name, const luaL_Reg *m
     lua_pop(L, 1);
 }
 
+/* The same for objects whose methods are called many times a mail: each method has the metatable as its first upvalue,
+** and dm_self() compares by address what luaL_checkudata() looks up by name. */
+static inline void dm_newfastclass(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction close) {
+    static const luaL_Reg nothing[] = {{NULL, NULL}};
+    dm_newclass(L, name, nothing, close);
+    luaL_getmetatable(L, name);
+    lua_getfield(L, -1, "__index");
+    for (; methods->name; methods++) {
+        lua_pushvalue(L, -2);
+        lua_pushcclosure(L, methods->func, 1);
+        lua_setfield(L, -2, methods->name);
+    }
+    lua_pop(L, 2);
+}
+
+/* The object that such a method is called on; raises when it is another. */
+static inline void *dm_self(lua_State *L, const char *what) {
+    void *p = lua_touserdata(L, 1);
+    if (p && lua_getmetatable(L, 1)) {
+        bool same = lua_rawequal(L, -1, lua_upvalueindex(1));
+        lua_pop(L, 1);
+        if (same) return p;
+    }
+    luaL_argerror(L, 1, what);
+    return NULL;
+}
+
 static inline void dm_setclass(lua_State *L, const char *name) {
     luaL_getmetatable(L, name);
     lua_setmetatable(L, -2);

@@ -56,7 +56,7 @@ dm_curl *dm_curl_of(dm_loop *l, dm_why *why) {
 void dm_curl_free(dm_curl *c) {
     if (!c) return;
     c->multi_cleanup(c->multi);     /* closes what was kept, and tells the pool */
-    dm_http_pool_free(c->pool);
+    dm_http_pool_free(c);
     free(c);
 }
 

@@ -26,6 +26,9 @@
     X(multi_poll, curl_multi_poll)                  \
     X(multi_info_read, curl_multi_info_read)        \
     X(multi_cleanup, curl_multi_cleanup)            \
+    X(share_init, curl_share_init)                  \
+    X(share_setopt, curl_share_setopt)              \
+    X(share_cleanup, curl_share_cleanup)            \
     X(version_info, curl_version_info)              \
     X(slist_append, curl_slist_append)              \
     X(slist_free_all, curl_slist_free_all)
@@ -34,6 +37,7 @@
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 #undef curl_multi_setopt
+#undef curl_share_setopt
 
 typedef struct dm_curl {
 #define DM_X(member, symbol) __typeof__(&symbol) member;

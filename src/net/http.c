@@ -35,12 +35,22 @@ typedef struct known {
 struct dm_http_pool {
     known *list;
     size_t count, room;
+    CURLSH *sessions, *retired;     /* TLS sessions; those of before that a request still uses */
+    double since;                   /* when the first of them could come */
+    unsigned changes;               /* dm_tls_changes() then */
+    bool spoilt;                    /* a handshake failed: perhaps because of one of them */
 };
 
-void dm_http_pool_free(dm_http_pool *p) {
-    if (!p) return;
-    free(p->list);
-    free(p);
+static void end_share(const dm_curl *c, CURLSH **share) {
+    if (*share && c->share_cleanup(*share) == CURLSHE_OK) *share = NULL;       /* it is not while a request uses it */
+}
+
+void dm_http_pool_free(dm_curl *c) {
+    if (!c->pool) return;
+    end_share(c, &c->pool->sessions);
+    end_share(c, &c->pool->retired);
+    free(c->pool->list);
+    free(c->pool);
 }
 
 static bool pool_add(dm_http_pool *p, int fd) {
@@ -123,6 +133,33 @@ static int about_to_ask(void *p, char *ip, char *own_ip, int port, int own_port)
     h->asked = true;
     h->before = size;
     return CURL_PREREQFUNC_OK;
+}
+
+/* ---- TLS sessions -------------------------------------------------------
+** libcurl remembers them in the easy handle, which lives for one request here, so a
+** share keeps them, by host, port, CA and how to verify. It knows neither when a
+** certificate was last looked at nor that a CA file changed, so we end it.
+*/
+
+/* NULL: none are remembered now. */
+static CURLSH *sessions(dm_http *h) {
+    const dm_curl *c = *dm_loop_curl(h->loop);
+    dm_http_pool *p = c->pool;
+    unsigned changes = dm_tls_changes(h->loop);
+    if (p->sessions && (p->spoilt || p->changes != changes || dm_tick() - p->since >= DM_TLS_SESSION_SECONDS)) {
+        end_share(c, &p->retired);
+        if (p->retired) return NULL;
+        p->retired = p->sessions;
+        p->sessions = NULL;
+        end_share(c, &p->retired);
+    }
+    if (p->sessions) return p->sessions;
+    p->sessions = c->share_init();
+    if (p->sessions && c->share_setopt(p->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK) end_share(c, &p->sessions);
+    p->since = dm_tick();
+    p->changes = changes;
+    p->spoilt = false;
+    return p->sessions;
 }
 
 /* ---- the answer ---------------------------------------------------------*/
@@ -270,6 +307,7 @@ static void finish(dm_http *h, CURLcode code) {
     } else {
         why_unconnected(h, code);
     }
+    if (!h->asked && (h->end == DM_HTTP_TLS || h->end == DM_HTTP_TIMEOUT)) c->pool->spoilt = true;
     for (char *p = h->why.text; *p; p++)        /* some are the server's octets */
         if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
 }
@@ -434,7 +472,9 @@ static void set_options(dm_http *h, dm_curl *c, const dm_http_request *r) {
     c->easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     c->easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);   /* kept connections outlive the request */
     c->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    c->easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    CURLSH *share = sessions(h);
+    c->easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, share ? 1L : 0L);
+    c->easy_setopt(easy, CURLOPT_SHARE, share);
     c->easy_setopt(easy, CURLOPT_SSL_OPTIONS, (long)CURLSSLOPT_NO_PARTIALCHAIN);   /* as tls.c verifies */
     c->easy_setopt(easy, CURLOPT_CAINFO, r->ca);        /* NULL: demand() brings the system's store, which costs no 44 ms to parse */
     c->easy_setopt(easy, CURLOPT_CAPATH, NULL);         /* with a path set libcurl parses the CA file for each connection */

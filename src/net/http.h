@@ -63,8 +63,8 @@ bool dm_http_header(dm_http *h, const char *line);
 bool dm_http_start(dm_http *h, const dm_http_request *r);
 void dm_http_close(dm_http *h);     /* gives up, wakes who waits, frees; fine twice and after {0} */
 
-/* The sockets of all requests of a loop, those that are kept for the next one among them. */
+/* The sockets of all requests of a loop, those that are kept for the next one among them, and their TLS sessions. */
 typedef struct dm_http_pool dm_http_pool;
-void dm_http_pool_free(dm_http_pool *p);
+void dm_http_pool_free(dm_curl *c);
 
 #endif

@@ -15,6 +15,9 @@
 
 enum { CONTEXTS = 16, NAME_LENGTH = 253 };      /* CA files remembered; octets of a host name, RFC 1035, 2.3.4 */
 
+/* A server says how many tickets it hands out, and those of one must not push out those of all others. */
+enum { SESSIONS = 64, PER_SERVER = 8 };
+
 struct dm_tls_conn {
     SSL *ssl;
     dm_watch *watch;
@@ -22,6 +25,10 @@ struct dm_tls_conn {
     bool client, up, broken;
     bool heard;
     unsigned char first;            /* the first octet that came: tells clear text from TLS */
+    bool offered;                   /* a session of before, to be resumed */
+    double verified;                /* dm_tick() of when this server's certificate was last looked at */
+    int port;                       /* 0: no session is remembered */
+    char name[NAME_LENGTH + 1];     /* what its certificate is for */
     char names[DM_TLS_NAMES];       /* whom a refused certificate is for */
 };
 
@@ -73,13 +80,42 @@ typedef struct context {
     SSL_CTX *ctx;
 } context;
 
+/* A session is for one name, verified against one CA file, and never offered to anybody else. */
+typedef struct session {
+    const SSL_CTX *ctx;             /* stands for the CA file as it was read */
+    char *name;
+    int port;
+    double verified;
+    SSL_SESSION *ssl;
+} session;
+
 struct dm_tls_store {
     BIO_METHOD *bio;
-    unsigned count;
+    unsigned count, changes;
     context contexts[CONTEXTS];     /* oldest first */
+    unsigned remembered;
+    session sessions[SESSIONS];     /* oldest first */
 };
 
-static void context_clear(context *c) {
+static void session_drop(dm_tls_store *s, unsigned i) {
+    free(s->sessions[i].name);
+    SSL_SESSION_free(s->sessions[i].ssl);
+    memmove(&s->sessions[i], &s->sessions[i + 1], (s->remembered - i - 1) * sizeof *s->sessions);
+    s->remembered--;
+}
+
+static bool session_is(const session *x, const SSL_CTX *ctx, const char *name, int port) {
+    return x->ctx == ctx && x->port == port && strcmp(x->name, name) == 0;
+}
+
+static void sessions_forget(dm_tls_store *s, const SSL_CTX *ctx, const char *name, int port) {
+    for (unsigned i = s->remembered; i > 0; i--)
+        if (session_is(&s->sessions[i - 1], ctx, name, port)) session_drop(s, i - 1);
+}
+
+static void context_clear(dm_tls_store *s, context *c) {
+    for (unsigned i = s->remembered; i > 0; i--)
+        if (s->sessions[i - 1].ctx == c->ctx) session_drop(s, i - 1);
     free(c->ca);
     SSL_CTX_free(c->ctx);
     memset(c, 0, sizeof *c);
@@ -87,7 +123,7 @@ static void context_clear(context *c) {
 
 void dm_tls_store_free(dm_tls_store *s) {
     if (!s) return;
-    for (unsigned i = 0; i < s->count; i++) context_clear(&s->contexts[i]);
+    for (unsigned i = 0; i < s->count; i++) context_clear(s, &s->contexts[i]);
     BIO_meth_free(s->bio);
     free(s);
 }
@@ -122,6 +158,8 @@ static bool common(SSL_CTX *ctx) {
     return true;
 }
 
+static int remember(SSL *ssl, SSL_SESSION *fresh);
+
 static SSL_CTX *make_client(const char *ca, dm_why *why) {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (!common(ctx)) {
@@ -132,6 +170,8 @@ static SSL_CTX *make_client(const char *ca, dm_why *why) {
         why_openssl(why, what);
     } else {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(ctx, remember);
         return ctx;
     }
     SSL_CTX_free(ctx);
@@ -163,9 +203,10 @@ static SSL_CTX *client_context(dm_tls_store *s, const char *ca, dm_why *why) {
     if (!ctx) return NULL;
     if (i == CONTEXTS) i = 0;               /* full: the oldest goes */
     if (i < s->count) {
-        context_clear(&s->contexts[i]);
+        context_clear(s, &s->contexts[i]);
         memmove(&s->contexts[i], &s->contexts[i + 1], (s->count - i - 1) * sizeof *s->contexts);
         s->count--;
+        s->changes++;
     }
     s->contexts[s->count++] = (context){copy, file.st_mtim, file.st_size, file.st_ino, ctx};
     return ctx;
@@ -284,6 +325,7 @@ bool dm_tls_describe(const dm_tls_conn *t, dm_tls_info *out) {
     memset(out, 0, sizeof *out);
     out->version = SSL_get_version(t->ssl);
     out->cipher = SSL_get_cipher_name(t->ssl);
+    out->resumed = SSL_session_reused(t->ssl) == 1;
     X509 *x = SSL_get0_peer_certificate(t->ssl);
     struct tm date;
     if (!x) return true;
@@ -292,6 +334,53 @@ bool dm_tls_describe(const dm_tls_conn *t, dm_tls_info *out) {
     if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &date))
         snprintf(out->expires, sizeof out->expires, "%04d-%02d-%02d", (date.tm_year + 1900) % 10000, (date.tm_mon + 1) % 100, date.tm_mday % 100);
     return true;
+}
+
+/* ---- sessions -----------------------------------------------------------*/
+
+/* OpenSSL hands a session over: behind a handshake of TLS 1.2, with each ticket of TLS 1.3. 1: it is ours now. */
+static int remember(SSL *ssl, SSL_SESSION *fresh) {
+    const dm_tls_conn *t = SSL_get_app_data(ssl);
+    const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+    dm_tls_store *s = t && t->watch->loop ? *dm_loop_tls(t->watch->loop) : NULL;
+    unsigned i = 0, same = 0, oldest = 0;
+    if (!s || t->port == 0 || SSL_get_verify_result(ssl) != X509_V_OK) return 0;
+    while (i < s->count && s->contexts[i].ctx != ctx) i++;
+    if (i == s->count) return 0;            /* its CA file was read anew since */
+    for (i = s->remembered; i > 0; i--) {
+        if (!session_is(&s->sessions[i - 1], ctx, t->name, t->port)) continue;
+        oldest = i - 1;
+        same++;
+    }
+    char *name = strdup(t->name);
+    if (!name) return 0;
+    if (same >= PER_SERVER) session_drop(s, oldest);
+    else if (s->remembered == SESSIONS) session_drop(s, 0);
+    /* a session that goes on was verified when it began; a handshake of TLS 1.2 is not over yet */
+    double verified = t->up || SSL_session_reused(ssl) ? t->verified : dm_tick();
+    s->sessions[s->remembered++] = (session){ctx, name, t->port, verified, fresh};
+    return 1;
+}
+
+static bool session_fits(const session *x) {
+    const X509 *peer = SSL_SESSION_get0_peer(x->ssl);
+    return SSL_SESSION_is_resumable(x->ssl) && dm_tick() - x->verified < DM_TLS_SESSION_SECONDS && peer && X509_cmp_current_time(X509_get0_notAfter(peer)) > 0;
+}
+
+/* Offer the newest session with this server, if there is one that still holds. */
+static void resume(dm_tls_store *s, dm_tls_conn *t, const SSL_CTX *ctx) {
+    for (unsigned i = s->remembered; i > 0; i--) {
+        const session *x = &s->sessions[i - 1];
+        if (!session_is(x, ctx, t->name, t->port)) continue;
+        bool fits = session_fits(x);
+        if (fits && SSL_set_session(t->ssl, x->ssl) == 1) {
+            t->offered = true;
+            t->verified = x->verified;
+        }
+        /* a ticket of TLS 1.3 is for one connection, so that nobody on the way can tell which belong together (RFC 8446, C.4) */
+        if (!fits || SSL_SESSION_get_protocol_version(x->ssl) >= TLS1_3_VERSION) session_drop(s, i - 1);
+        if (t->offered) return;
+    }
 }
 
 /* ---- connections --------------------------------------------------------*/
@@ -328,7 +417,7 @@ static bool expect(X509_VERIFY_PARAM *param, const char *name, char host[NAME_LE
     return X509_VERIFY_PARAM_set1_host(param, host, n) == 1;
 }
 
-bool dm_tls_client(dm_socket *s, const char *name, const char *ca, dm_why *why) {
+bool dm_tls_client(dm_socket *s, const char *name, int port, const char *ca, dm_why *why) {
     ERR_clear_error();
     dm_tls_store *store = store_of(s->watch.loop);
     SSL_CTX *ctx = store ? client_context(store, ca, why) : NULL;
@@ -348,6 +437,10 @@ bool dm_tls_client(dm_socket *s, const char *name, const char *ca, dm_why *why) 
         ERR_clear_error();
         return false;
     }
+    snprintf(t->name, sizeof t->name, "%s", host[0] ? host : name);
+    t->port = port;
+    if (port != 0) resume(store, t, ctx);
+    ERR_clear_error();
     s->tls = t;
     return true;
 }
@@ -367,6 +460,8 @@ bool dm_tls_server(dm_socket *s, SSL_CTX *identity, dm_why *why) {
 
 void dm_tls_free(dm_tls_conn *t) {
     if (!t) return;
+    /* whatever the reason: the next handshake is a whole one */
+    if (t->offered && !t->up && t->watch->loop) sessions_forget(*dm_loop_tls(t->watch->loop), SSL_get_SSL_CTX(t->ssl), t->name, t->port);
     if (t->ssl && t->up && !t->broken && t->watch->loop) {
         ERR_clear_error();
         SSL_shutdown(t->ssl);       /* close_notify, if it fits into the socket; its answer is not awaited */
@@ -420,6 +515,7 @@ dm_io dm_tls_handshake(dm_tls_conn *t, dm_why *why) {
         why_verify(t, why);         /* SSL_VERIFY_PEER has seen to it; this stands guard over a change of the options above */
         return DM_IO_FAIL;
     }
+    if (!SSL_session_reused(t->ssl)) t->verified = dm_tick();
     t->up = true;
     return DM_IO_DONE;
 }
@@ -469,6 +565,11 @@ bool dm_tls_ca(dm_loop *l, const char *ca, dm_why *why) {
     if (store) return client_context(store, ca, why) != NULL;
     dm_why_set(why, "out of memory");
     return false;
+}
+
+unsigned dm_tls_changes(dm_loop *l) {
+    dm_tls_store *store = store_of(l);
+    return store ? store->changes : 0;
 }
 
 /* Verifies as OpenSSL does by itself; what this is called with is the context's, so it needs no slot in their SSL. */

@@ -1,6 +1,7 @@
 -- std.lua's host.http against servers on loopback that keep, break and forget what HTTP asks for.
 local host = require "directmail.host.std"
 local net = require "directmail.net"
+local openssl = require "support.openssl"
 
 local LUA = rawget(_G, "jit") and "luajit" or "lua" .. _VERSION:match("%d.%d")
 local OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -494,6 +495,40 @@ describe("HTTPS", function()
     assert.same({ "TLS", "connect", false }, summary(failure))
     assert.is_nil(failure.detail)
     server.stop()
+  end)
+
+  it("resumes a session with the same name and CA, until a handshake fails or the CA file changes", function()
+    local cert, key, own, other = dir .. "/cert.pem", dir .. "/key.pem", dir .. "/own.pem", dir .. "/other.pem"
+    local pem, private = authority:issue { "localhost", "127.0.0.1" }
+    write(cert, pem)
+    write(key, private)
+    write(own, authority.ca)
+    write(other, authority.ca)
+    for _, version in ipairs { "-tls1_3", "-tls1_2" } do
+      local server = openssl.serve(cert, key, "-www " .. version)
+      local function visit(name, path)
+        local url = ("https://%s:%d/"):format(name or "127.0.0.1", server.port)
+        local answer, failure = host.http { url = url, method = "GET", ca = path == nil and own or path or nil, timeout = 5 }
+        if not answer then return failure.code end
+        assert.is_false(answer.reused)
+        return answer.body:match "\n(%u%l+), TLSv1%.[23], Cipher is"
+      end
+      assert.equal("New", visit())
+      assert.equal("Reused", visit())
+      assert.equal("Reused", visit())
+      assert.equal("New", visit("localhost"))
+      assert.equal("New", visit(nil, other))
+      assert.equal("Reused", visit())
+      assert.equal("TLS", visit(nil, false))            -- the system's store does not know the issuer
+      assert.equal("New", visit())
+      assert.equal("Reused", visit())
+      write(own .. ".new", authority.ca .. "\n")
+      os.rename(own .. ".new", own)
+      assert.equal("New", visit())
+      assert.equal("Reused", visit())
+      server.stop()
+    end
+    for _, path in ipairs { cert, key, own, other } do os.remove(path) end
   end)
 
   it("says why a CA file cannot be used", function()

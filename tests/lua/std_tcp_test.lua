@@ -95,7 +95,7 @@ describe("a TCP socket", function()
     listener:close()
   end)
 
-  it("tries the next address of a name when the first one refuses", function()
+  it("rule 7.5: tries the next address of a name when the first one refuses", function()
     for _, address in ipairs { "127.0.0.1", "::1" } do
       local listener = serve(echo, address)
       local sock = host.tcp()
@@ -104,6 +104,43 @@ describe("a TCP socket", function()
       sock:close()
       listener:close()
     end
+  end)
+
+  it("rule 7.4: does not wait long for an address that is silent", function()
+    -- a queue that is full takes no more SYNs, and says nothing
+    local program = [[
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+silent = socket.socket(family)
+silent.bind((sys.argv[1], int(sys.argv[2])))
+silent.listen(0)
+kept = [socket.socket(family) for _ in range(3)]
+for one in kept:
+    one.setblocking(False)
+    one.connect_ex(silent.getsockname())
+print("ready", flush=True)
+sys.stdin.read()
+]]
+    local said, name, longest = os.tmpname(), os.tmpname(), 0
+    local file = assert(io.open(name, "w"))
+    file:write(program)
+    file:close()
+    for silent, other in pairs { ["127.0.0.1"] = "::1", ["::1"] = "127.0.0.1" } do
+      local listener = serve(echo, other)
+      local child = assert(io.popen(("exec python3 %s %s %d >%s"):format(name, silent, listener.port, said), "w"))
+      repeat host.sleep(0.01) until (host.read(said) or ""):find "ready"
+      local sock, start = host.tcp(), host.tick()
+      assert.same({ 1 }, { sock:connect("localhost", listener.port) })
+      longest = math.max(longest, host.tick() - start)
+      assert.equal(other, sock:getsockname())
+      sock:close()
+      listener:close()
+      child:close()
+      os.remove(said)
+    end
+    os.remove(name)
+    -- the address that is tried first waited for its turn to pass, and not for its first SYN to be sent again
+    assert.is_true(longest > 0.05 and longest < 0.9, longest)
   end)
 
   it("says why it does not connect", function()
@@ -173,7 +210,7 @@ describe("a TCP socket", function()
     assert.has_error(function() sock:settimeouts(0) end)
   end)
 
-  it("never raises SIGPIPE, and still reads what the peer said last", function()
+  it("rule 7.6: never raises SIGPIPE, and still reads what the peer said last", function()
     local listener = serve(function(sock)
       sock:receiveany(10)
       sock:send("552 too large\r\n")
@@ -219,7 +256,7 @@ describe("a TCP socket", function()
     listener:close()
   end)
 
-  it("is closed when its task is abandoned", function()
+  it("rule 7.8: is closed when its task is abandoned", function()
     local ended
     local listener, acceptor = serve(function(sock) ended = select(2, read(sock)) end)
     do

@@ -1,5 +1,6 @@
 -- std.lua with TLS over loopback: what is verified, and the words of each refusal.
 local host = require "directmail.host.std"
+local openssl = require "support.openssl"
 
 local authority = host.authority()
 local dir = assert(host.mkdtemp())
@@ -104,7 +105,7 @@ describe("TLS", function()
     assert.same({ true, true }, { host.wait(task) })
   end)
 
-  it("refuses another name, and says whose the certificate is", function()
+  it("rules 2.36 and 2.37: refuses another name, and says whose the certificate is", function()
     local other = identity { "a.test", "*.b.test", "192.0.2.7", "2001:db8::7" }
     local words = "certificate host mismatch (it is for: a.test, *.b.test, 192.0.2.7, 2001:db8::7)"
     for _, name in ipairs { "localhost", "b.test", "x.y.b.test", "127.0.0.1", "192.0.2.8", "::1" } do
@@ -123,7 +124,7 @@ describe("TLS", function()
     assert.is_true(#why < 300)
   end)
 
-  it("refuses an issuer that nobody knows", function()
+  it("rule 2.36: refuses an issuer that nobody knows", function()
     local stranger = host.authority()
     local theirs = host.identity(stranger:issue { "localhost" })
     assert.same({ nil, "20: unable to get local issuer certificate", nil, "closed" }, { handshake(accept_with(theirs), "localhost") })
@@ -133,12 +134,12 @@ describe("TLS", function()
     assert.matches("^%d+: ", why)
   end)
 
-  it("refuses a certificate that ended", function()
+  it("rule 2.36: refuses a certificate that ended", function()
     local old = identity({ "localhost" }, { expired = true })
     assert.same({ nil, "10: certificate has expired", nil, "closed" }, { handshake(accept_with(old), "localhost") })
   end)
 
-  it("refuses a name that stands in the common name only", function()
+  it("rule 2.36: refuses a name that stands in the common name only", function()
     local key, pem = dir .. "/key", dir .. "/cert"
     assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout %s -out %s 2>/dev/null"):format(key, pem)))
     local who = host.identity(host.read(pem), host.read(key))
@@ -158,7 +159,7 @@ describe("TLS", function()
     assert.has_error(function() sock:sslhandshake(false, "", true) end)
   end)
 
-  it("names the mix-up when the server speaks clear text", function()
+  it("rule 2.35: names the mix-up when the server speaks clear text", function()
     local words = "wrong version number: the server speaks clear text here"
     assert.same({ nil, words, nil, "closed" }, { handshake(function(sock) sock:send("220 smtp.test ESMTP\r\n") read(sock) end, "localhost") })
     assert.same({ nil, words, nil, "closed" }, { handshake(function(sock)
@@ -167,7 +168,7 @@ describe("TLS", function()
     end, "localhost") })
   end)
 
-  it("names the mix-up when the client speaks clear text", function()
+  it("rule 2.35: names the mix-up when the client speaks clear text", function()
     local listener, task = once(accept_with(ours))
     local sock = dial(listener)
     sock:send("EHLO client.test\r\n")
@@ -175,7 +176,7 @@ describe("TLS", function()
     sock:close()
   end)
 
-  it("refuses a server below TLS 1.2", function()
+  it("rule 2.38: refuses a server below TLS 1.2", function()
     -- its alert: fatal, protocol_version (RFC 8446, 6)
     assert.same({ nil, "unsupported protocol", nil, "closed" }, { handshake(function(sock)
       sock:receiveany(4096)
@@ -198,7 +199,7 @@ describe("TLS", function()
     host.wait(task)
   end)
 
-  it("says the name first (SNI), but never an IP address", function()
+  it("rule 2.39: says the name first (SNI), but never an IP address", function()
     local hello
     local function listen(sock) hello = sock:receiveany(4096) end
     handshake(listen, "smtp.test.")
@@ -210,7 +211,7 @@ describe("TLS", function()
     assert.falsy(hello:find("192.0.2.7", 1, true))
   end)
 
-  it("takes a line that is cut without goodbye as lost, on both ends", function()
+  it("rule 2.40: takes a line that is cut without goodbye as lost, on both ends", function()
     local listener, server = once(function(sock)
       assert(sock:sslaccept(ours))
       sock:send("250-half of an answer\r\n")
@@ -269,7 +270,7 @@ describe("TLS", function()
     sock:close()
   end)
 
-  it("never raises SIGPIPE, and still reads what the peer said last", function()
+  it("rule 7.6: never raises SIGPIPE, and still reads what the peer said last", function()
     local listener, task = once(function(sock)
       assert(sock:sslaccept(ours))
       sock:receiveany(10)
@@ -337,6 +338,127 @@ describe("TLS", function()
     listener:close()
     host.wait(server)
     assert.same({ nil, "connection refused" }, { host.tcp():connect("127.0.0.1", listener.port, { pool = "localhost" }) })
+  end)
+
+  describe("resumes", function()
+    local cert, key = dir .. "/server.pem", dir .. "/server.key"
+    local pem, private = authority:issue { "localhost", "mail.test" }
+    local started = {}
+
+    -- OpenSSL's own server: it sends each line back in reverse.
+    local function serve(options)
+      local server = openssl.serve(cert, key, "-rev " .. (options or ""))
+      started[#started + 1] = server
+      return server
+    end
+
+    -- One connection with one answer: was it resumed? Through `port` if it is given.
+    local function visit(server, name, options, port)
+      local sock = host.tcp(options or { ca = ca })
+      assert.same({ 1 }, { sock:connect("127.0.0.1", port or server.port) })
+      local ok, why = sock:sslhandshake(false, name or "localhost", true)
+      if not ok then return nil, why end
+      sock:send("abc\n")
+      assert.equal("cba\n", sock:receiveany(100))
+      local info = sock:tls()
+      assert.equal("localhost", info.subject)
+      sock:close()
+      return info.resumed, info.version
+    end
+
+    setup(function()
+      write(cert, pem)
+      write(key, private)
+    end)
+
+    teardown(function()
+      for _, server in ipairs(started) do server.stop() end
+      os.remove(cert)
+      os.remove(key)
+    end)
+
+    for version, options in pairs { ["TLSv1.3"] = "-tls1_3", ["TLSv1.2"] = "-tls1_2", ["TLSv1.2 without tickets"] = "-tls1_2 -no_ticket" } do
+      it("a session of " .. version, function()
+        local server = serve(options)
+        local resumed, spoken = visit(server)
+        assert.is_false(resumed)
+        assert.equal(version:match "^%S+", spoken)
+        for _ = 1, 5 do assert.is_true((visit(server))) end
+        server.stop()
+      end)
+    end
+
+    it("with the same name and the same CA file only", function()
+      local server, other = serve(), dir .. "/other.pem"
+      write(other, authority.ca)
+      assert.is_false((visit(server)))
+      assert.is_false((visit(server, "mail.test")))
+      assert.is_false((visit(server, "localhost", { ca = other })))
+      assert.is_true((visit(server)))
+      assert.is_true((visit(server, "mail.test")))
+      local ok, why = visit(server, "localhost", {})       -- the system's store does not know the issuer
+      assert.is_nil(ok)
+      assert.matches("^%d+: ", why)
+      assert.same({ nil, "certificate host mismatch (it is for: localhost, mail.test)" }, { visit(server, "other.test") })
+      os.remove(other)
+      server.stop()
+    end)
+
+    it("not with a server that has forgotten, nor after a handshake that failed", function()
+      local target, broken = serve(), false
+      local listener = assert(host.listen("127.0.0.1", 0))
+      local relay = host.spawn(function()
+        while true do
+          local near = listener:accept()
+          if not near then return end
+          local far = host.tcp()
+          assert(far:connect("127.0.0.1", target.port))
+          local up = host.spawn(function()
+            repeat
+              local bytes = near:receiveany(65536)
+              if bytes and not broken then far:send(bytes) end
+            until not bytes or broken
+            if broken then near:close() end
+            far:close()
+          end)
+          repeat
+            local bytes = far:receiveany(65536)
+            if bytes then near:send(bytes) end
+          until not bytes
+          near:close()
+          host.wait(up)
+        end
+      end)
+      assert.is_false((visit(target, "localhost", nil, listener.port)))
+      assert.is_true((visit(target, "localhost", nil, listener.port)))
+      target.stop()
+      target = serve()
+      assert.is_false((visit(target, "localhost", nil, listener.port)))
+      assert.is_true((visit(target, "localhost", nil, listener.port)))
+      broken = true
+      assert.same({ nil, "closed" }, { visit(target, "localhost", nil, listener.port) })
+      broken = false
+      assert.is_false((visit(target, "localhost", nil, listener.port)))
+      assert.is_true((visit(target, "localhost", nil, listener.port)))
+      listener:close()
+      host.wait(relay)
+      target.stop()
+    end)
+
+    it("and says so in the transcript", function()
+      local server, session = serve(), require "directmail.session"
+      for _, words in ipairs { "^TLSv1%.3 TLS_%S+, certificate valid until [%d-]+, it is for localhost$",
+        "^TLSv1%.3 TLS_%S+, resumed, certificate valid until [%d-]+, it is for localhost$" } do
+        local sock = host.tcp { ca = ca }
+        sock:connect("127.0.0.1", server.port)
+        assert.is_true(sock:sslhandshake(false, "localhost", true))
+        sock:send("\n")
+        sock:receiveany(100)
+        assert.matches(words, session.tls_words(sock, "localhost"))
+        sock:close()
+      end
+      server.stop()
+    end)
   end)
 
   it("needs a certificate and the key that fits", function()

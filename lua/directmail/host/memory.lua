@@ -180,12 +180,12 @@ function End:wait(who, want, seconds)
 end
 
 function End:client(name)
-  self.private = { version = "TLSv1.3", cipher = "in memory", subject = name, expires = "2099-12-31" }
+  self.private = { version = "TLSv1.3", cipher = "in memory", resumed = false, subject = name, expires = "2099-12-31" }
   return true
 end
 
 function End:server()
-  self.private = { version = "TLSv1.3", cipher = "in memory" }
+  self.private = { version = "TLSv1.3", cipher = "in memory", resumed = false }
   return true
 end
 
@@ -329,7 +329,7 @@ function M.new(options)
   local tasks = schedulers.new(net, function(text) host.log("error", text) end)
   local sockets = socket.new(net, tasks)
   host.tcp, host.listen = sockets.tcp, sockets.listen
-  host.spawn, host.wait, host.sleep, host.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.semaphore
+  host.spawn, host.wait, host.sleep, host.pass, host.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.pass, tasks.semaphore
 
   function host.http(request)
     if host.http_handler then return host.http_handler(request) end

@@ -172,6 +172,10 @@ M.refuses = {
     cause = "cosockets know no proxy",
     remedy = "leave proxy (DIRECTMAIL_PROXY) away inside nginx; the server must be reachable from here",
   },
+  store = {
+    cause = "SQLite would make everything in this worker wait for the disk",
+    remedy = "leave store away inside nginx, and key with it; a program beside nginx may have them",
+  },
 }
 
 local TIMER = "hand it to a timer: ngx.timer.at(0, function() mail:send { … } end)"

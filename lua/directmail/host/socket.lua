@@ -67,6 +67,7 @@ function M.new(net, tasks)
     self:close()
     local name = options and options.pool or ("%s:%d"):format(host, port)
     -- another CA or another way there makes it another connection
+    self.port = port
     self.pool = name .. "\0" .. (self.ca or "") .. "\0" .. (self.proxy or "")
     local kept = pool.take(self.pool)
     if kept then
@@ -166,7 +167,7 @@ function M.new(net, tasks)
   end
 
   --- Make the connection private, as its client. A connection from the pool that is private already stays so.
-  -- @param _ session: none is resumed, pass false
+  -- @param _ nginx's session to resume, pass false: sessions with the same name, port and CA are resumed by themselves
   -- @tparam string name the host name or IP address that the certificate must be for
   -- @tparam boolean verify true; there is no other way
   -- @return true; or nil and "timeout", "closed", "certificate host mismatch (it is for: a, b)", OpenSSL's verify code as in
@@ -183,7 +184,7 @@ function M.new(net, tasks)
       return nil, "the connection is private already, with " .. self.tls_name
     end
     local me = may_begin(self)
-    local ok, why = handshake(self, me, self.fd:client(name, self.ca))
+    local ok, why = handshake(self, me, self.fd:client(name, self.ca, self.port))
     if ok then self.tls_name = name end
     return ok, why
   end
@@ -240,7 +241,8 @@ function M.new(net, tasks)
     return self.peer_text
   end
 
-  --- {version = "TLSv1.3", cipher =, subject =, expires = "2027-03-01"} of the peer's certificate, or nil in clear text.
+  --- {version = "TLSv1.3", cipher =, resumed = an earlier session goes on, subject =, expires = "2027-03-01"} of the peer's
+  -- certificate, or nil in clear text.
   function Sock:tls() return self.fd and self.fd:tls() or nil end
 
   local Listener = {}

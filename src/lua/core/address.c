@@ -36,7 +36,7 @@ static int addresses(lua_State *L) {
     dm_mailbox box;
     dm_error err;
     dm_code code;
-    lua_newtable(L);
+    lua_createtable(L, 1, 0);
     for (int n = 1; (code = dm_addr_next(&list, &s->buf, &box, &err)) == DM_OK; n++) {
         push_mailbox(L, &box);
         lua_rawseti(L, -2, n);

@@ -13,7 +13,7 @@ typedef struct engine {
 } engine;
 
 static engine *to_engine(lua_State *L) {
-    engine *e = luaL_checkudata(L, 1, SMTP);
+    engine *e = dm_self(L, "SMTP engine expected");
     if (!e->s) luaL_error(L, "this SMTP engine is closed");
     return e;
 }
@@ -77,8 +77,8 @@ static int push_result(lua_State *L, engine *e) {
 /***
 What the engine wants now (design, seam 1).
 @function engine:next
-@return "write", bytes [, shown]: send all of it; `shown` (with trace) is what a transcript may show
-@return "read": bring bytes with `feed`
+@return "write", bytes, step [, shown]: send all of it; `shown` (with trace) is what a transcript may show
+@return "read", step: bring bytes with `feed`
 @return "tls": run the handshake, then `secured`
 @return "body", reader, max: bring bytes with `body`
 @return "result", n, outcome, said [, refused]: message n is settled; refused lists {rcpt=index, step=, code=, text=…}
@@ -94,10 +94,14 @@ static int engine_next(lua_State *L) {
     case DM_WANT_WRITE:
         lua_pushliteral(L, "write");
         dm_pushview(L, data);
-        if (!e->trace) return 2;
+        lua_pushstring(L, dm_step_name(dm_smtp_step(e->s)));
+        if (!e->trace) return 3;
         dm_pushview(L, dm_smtp_shown(e->s));
-        return 3;
-    case DM_WANT_READ: lua_pushliteral(L, "read"); return 1;
+        return 4;
+    case DM_WANT_READ:
+        lua_pushliteral(L, "read");
+        lua_pushstring(L, dm_step_name(dm_smtp_step(e->s)));
+        return 2;
     case DM_WANT_TLS: lua_pushliteral(L, "tls"); return 1;
     case DM_WANT_BODY:
         lua_pushliteral(L, "body");
@@ -213,11 +217,6 @@ static int engine_error(lua_State *L) {
     return 1;
 }
 
-static int engine_step(lua_State *L) {
-    lua_pushstring(L, dm_step_name(dm_smtp_step(to_engine(L)->s)));
-    return 1;
-}
-
 /***
 Does the server take commands in groups? Known after EHLO.
 @function engine:pipelines
@@ -286,9 +285,9 @@ void dm_open_smtp(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"next", engine_next}, {"push", engine_push}, {"feed", engine_feed}, {"secured", engine_secured},
         {"body", engine_body}, {"quit", engine_quit}, {"lost", engine_lost}, {"error", engine_error}, {"hello", engine_hello},
-        {"step", engine_step}, {"pipelines", engine_pipelines}, {"close", engine_close}, {NULL, NULL},
+        {"pipelines", engine_pipelines}, {"close", engine_close}, {NULL, NULL},
     };
-    dm_newclass(L, SMTP, methods, engine_close);
+    dm_newfastclass(L, SMTP, methods, engine_close);
     lua_pushcfunction(L, smtp_new);
     lua_setfield(L, -2, "smtp");
 }

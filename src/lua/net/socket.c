@@ -129,6 +129,7 @@ static int socket_wait(lua_State *L) {
 @function socket:client
 @tparam string name host name or IP literal that the certificate must be for
 @tparam[opt] string ca PEM file that replaces the system's store
+@tparam[opt] integer port with name and CA what a session is remembered for; without it none is
 @return true; or nil, why
 */
 static int socket_client(lua_State *L) {
@@ -137,7 +138,7 @@ static int socket_client(lua_State *L) {
     const char *name = dm_checktext(L, 2), *ca = dm_opttext(L, 3);
     dm_why why;
     if (s->tls) return luaL_error(L, "TLS has begun already");
-    if (!dm_tls_client(s, name, ca, &why)) return dm_pushwhy(L, &why);
+    if (!dm_tls_client(s, name, lua_isnoneornil(L, 4) ? 0 : dm_checkport(L, 4), ca, &why)) return dm_pushwhy(L, &why);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -176,7 +177,7 @@ static int socket_handshake(lua_State *L) {
 
 /*** What TLS there is.
 @function socket:tls
-@return {version="TLSv1.3", cipher=, subject=, expires="2027-03-01"}, subject and expires of the peer's certificate; or nil
+@return {version="TLSv1.3", cipher=, resumed=boolean, subject=, expires="2027-03-01"}, subject and expires of the peer's certificate; or nil
 */
 static int socket_tls(lua_State *L) {
     dm_socket *s = self(L);
@@ -187,6 +188,8 @@ static int socket_tls(lua_State *L) {
     lua_setfield(L, -2, "version");
     lua_pushstring(L, info.cipher);
     lua_setfield(L, -2, "cipher");
+    lua_pushboolean(L, info.resumed);
+    lua_setfield(L, -2, "resumed");
     if (info.subject[0]) {
         lua_pushstring(L, info.subject);
         lua_setfield(L, -2, "subject");

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "random.h"
+
+#define RANDOM "directmail.random"
 
 /*** UTC in seconds since 1970, with fraction.
 @function now
@@ -33,13 +36,10 @@ static int tick(lua_State *L) {
 static int random_octets(lua_State *L) {
     lua_Integer n = dm_checkinteger(L, 1);
     luaL_argcheck(L, n >= 0 && n <= DM_SCRATCH, 1, "number from 0 to 65536 expected");
+    dm_random *pool = *(dm_random **)lua_touserdata(L, lua_upvalueindex(1));
     char *to = dm_loop_scratch(dm_checkloop(L));
-    if (!to) return luaL_error(L, "out of memory");
-    for (size_t got = 0; got < (size_t)n;) {
-        ssize_t more = getrandom(to + got, (size_t)n - got, 0);
-        if (more < 0 && errno != EINTR) return luaL_error(L, "no random octets: %s", strerror(errno));
-        if (more > 0) got += (size_t)more;
-    }
+    if (!to || !pool) return luaL_error(L, "out of memory");
+    if (!dm_random_get(pool, to, (size_t)n)) return luaL_error(L, "no random octets: %s", strerror(errno));
     lua_pushlstring(L, to, (size_t)n);
     explicit_bzero(to, (size_t)n);
     return 1;
@@ -57,7 +57,22 @@ static int hostname(lua_State *L) {
     return 1;
 }
 
+static int pool_close(lua_State *L) {
+    dm_random **pool = luaL_checkudata(L, 1, RANDOM);
+    dm_random_free(*pool);
+    *pool = NULL;
+    return 0;
+}
+
 void dm_open_system(lua_State *L) {
-    static const luaL_Reg functions[] = {{"now", now}, {"tick", tick}, {"random", random_octets}, {"hostname", hostname}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"now", now}, {"tick", tick}, {"hostname", hostname}, {NULL, NULL}};
+    static const luaL_Reg nothing[] = {{NULL, NULL}};
     dm_setfuncs(L, functions);
+    dm_newclass(L, RANDOM, nothing, pool_close);
+    dm_random **pool = dm_newblock(L, sizeof *pool);
+    *pool = NULL;
+    dm_setclass(L, RANDOM);
+    *pool = dm_random_new();
+    lua_pushcclosure(L, random_octets, 1);
+    lua_setfield(L, -2, "random");
 }
