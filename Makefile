@@ -34,7 +34,9 @@ CORE     := $(patsubst src/core/%.c,$(B)/core/%.o,$(wildcard src/core/*.c))
 LUA_SRC  := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
 BIND_CORE := $(wildcard src/lua/core/*.c)
 BIND_NET  := $(wildcard src/lua/net/*.c) $(wildcard src/net/*.c)
-MODULES   := $(foreach l,$(LUAS),$(B)/$(l)/directmail/core.so $(B)/$(l)/directmail/net.so)
+BIND_STORE := $(wildcard src/lua/store/*.c) $(wildcard src/store/*.c)
+SHARED    := core net store
+MODULES   := $(foreach l,$(LUAS),$(SHARED:%=$(B)/$(l)/directmail/%.so))
 
 all: $(B)/directmail $(MODULES)   ## build the command and the module for $(LUA) (LUAS="lua5.1 luajit": more)
 
@@ -56,7 +58,7 @@ define module
 $(B)/$(1)/obj/%.o: src/%.c
 	@mkdir -p $$(@D)
 	$$(call say,cc $$< for $(1))
-	$$(Q)$$(CC) $$(CFLAGS) -Isrc/lua -Isrc/net $$(call lua_include,$(1)) -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) -Isrc/lua -Isrc/net -Isrc/store $$(call lua_include,$(1)) -MMD -MP -c $$< -o $$@
 
 $(B)/$(1)/directmail/core.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_CORE)) $(B)/libdirectmail_core.a
 	@mkdir -p $$(@D)
@@ -69,11 +71,17 @@ $(B)/$(1)/directmail/net.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_NET))
 	$$(call say,link $$@)
 	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -lssl -lcrypto -ldl
 	@mv $$@.new $$@
+
+$(B)/$(1)/directmail/store.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_STORE))
+	@mkdir -p $$(@D)
+	$$(call say,link $$@)
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -lsqlite3 -lm
+	@mv $$@.new $$@
 endef
 $(foreach a,$(ABIS),$(eval $(call module,$(a))))
 
 # luajit takes the module of the 5.1 ABI, through a link
-$(B)/luajit/directmail/core.so $(B)/luajit/directmail/net.so &: $(B)/lua5.1/directmail/core.so $(B)/lua5.1/directmail/net.so
+$(SHARED:%=$(B)/luajit/directmail/%.so) &: $(SHARED:%=$(B)/lua5.1/directmail/%.so)
 	@ln -sfn lua5.1 $(B)/luajit
 
 # What no file's date tells: where the command will be installed, and which files it carries.
@@ -91,11 +99,11 @@ $(B)/cli/main.o: src/cli/main.c $(B)/embed.inc
 	$(call say,cc $<)
 	$(Q)$(CC) $(CFLAGS) -I$(B) $(shell pkg-config --cflags lua5.4) -DDM_LIBDIR='"$(PREFIX)/lib/lua/5.4"' -MMD -MP -c $< -o $@
 
-$(B)/directmail: $(B)/cli/main.o $(B)/lua5.4/directmail/core.so $(B)/lua5.4/directmail/net.so
+$(B)/directmail: $(B)/cli/main.o $(SHARED:%=$(B)/lua5.4/directmail/%.so)
 	$(call say,link $@)
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(B)/cli/main.o $(shell pkg-config --libs lua5.4)
 
-objects: $(CORE) $(B)/cli/main.o $(foreach a,$(ABIS),$(patsubst src/%.c,$(B)/$(a)/obj/%.o,$(BIND_CORE) $(BIND_NET)))
+objects: $(CORE) $(B)/cli/main.o $(foreach a,$(ABIS),$(patsubst src/%.c,$(B)/$(a)/obj/%.o,$(BIND_CORE) $(BIND_NET) $(BIND_STORE)))
 
 module: $(MODULES)
 
@@ -119,10 +127,11 @@ install: all install-module     ## install under PREFIX=/usr/local (DESTDIR= for
 
 tables:                         ## write the generated tables again from src/data/
 	lua5.4 src/data/generate.lua
+	lua5.4 src/data/catalogue.lua
 
 # -- packages, by Debian's names ----------------------------------------------
 PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev liblua5.2-dev liblua5.1-0-dev \
-             libssl-dev libidn2-dev libcurl4-openssl-dev
+             libssl-dev libidn2-dev libcurl4-openssl-dev libsqlite3-dev
 PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
 PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 \
              postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl chromium
@@ -171,8 +180,17 @@ $(B)/tests/net/%: tests/net/%.c $(wildcard src/net/*.c src/net/*.h)
 	    $(if $(shell grep -l '"alloc.h"' $<),-Wl$(comma)--wrap=malloc$(comma)--wrap=realloc$(comma)--wrap=calloc) \
 	    $(LDFLAGS) -lcmocka -lssl -lcrypto -ldl
 
+# tests/store/NAME_test.c: the same for the store; alloc.h is handed to SQLite, which allocates in a library of its own.
+$(B)/tests/store/%: tests/store/%.c $(wildcard src/store/*.c src/store/*.h tests/store/*.h)
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) -Isrc/store -Itests/core $< $(wildcard src/store/*.c) -o $@ \
+	    $(if $(shell grep -l '"alloc.h"' $<),-Wl$(comma)--wrap=malloc$(comma)--wrap=realloc$(comma)--wrap=calloc) \
+	    $(LDFLAGS) -lcmocka -lsqlite3 -lm
+
 tests: $(patsubst tests/core/%.c,$(B)/tests/%,$(wildcard tests/core/*_test.c)) \
-       $(patsubst tests/net/%.c,$(B)/tests/net/%,$(wildcard tests/net/*_test.c))
+       $(patsubst tests/net/%.c,$(B)/tests/net/%,$(wildcard tests/net/*_test.c)) \
+       $(patsubst tests/store/%.c,$(B)/tests/store/%,$(wildcard tests/store/*_test.c))
 
 $(B)/nodlclose.so: tests/support/nodlclose.c
 	@mkdir -p $(@D)

@@ -15,6 +15,7 @@ dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1" }
 external_dependencies = {
   OPENSSL = { header = "openssl/ssl.h", library = "ssl" },
   IDN2 = { header = "idn2.h", library = "idn2" },
+  SQLITE = { header = "sqlite3.h", library = "sqlite3" },
   CURL = { header = "curl/curl.h" },    -- headers only: libcurl is loaded when a connection needs it
 }
 build = {

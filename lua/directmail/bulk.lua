@@ -5,6 +5,7 @@
 -- @module directmail.bulk
 local connection = require "directmail.connection"
 local err = require "directmail.err"
+local key = require "directmail.key"
 local limits = require "directmail.data.limits"
 local message = require "directmail.message"
 local method = require "directmail.method"
@@ -21,13 +22,18 @@ bulk.__index = bulk
 
 -- ---- rows ------------------------------------------------------------------
 
--- The next row without waiting; nil when none is there now.
+-- The next row, to become a job, without waiting; nil when none is there now. Rows wait in a ring of `ahead` places.
 local function ready_row(self)
   if self.first > self.last then return nil end
-  local row = self.rows[self.first]
-  self.rows[self.first] = nil
+  local place = self.first % self.ahead
+  local row = self.rows[place]
+  self.rows[place] = false
   self.first = self.first + 1
-  self.room:post()
+  -- many rows at a time: each turn of the feeder costs as much as reading several
+  if self.full and self.last - self.first + 1 <= self.ahead / 2 then
+    self.full = false
+    self.room:post()
+  end
   return row
 end
 
@@ -38,9 +44,14 @@ local function feed(self)
     if row == nil then break end
     n = n + 1
     self.last = self.last + 1
-    self.rows[self.last] = { n = n, row = row }
-    self.items:post()
-    while self.last - self.first + 1 >= self.ahead and not self.stopped do self.room:wait() end
+    self.rows[self.last % self.ahead] = {
+      n = n, row = row, built = nil, at = nil, who = nil, timeout = nil, start = nil, deadline = nil,
+    }
+    if self.hungry > 0 then self.items:post() end
+    while self.last - self.first + 1 >= self.ahead and not self.stopped do
+      self.full = true
+      self.room:wait()
+    end
   end
 end
 
@@ -60,15 +71,16 @@ local function next_row(self, seconds)
       self.items:post()                 -- for the next who asks
       return nil
     end
+    self.hungry = self.hungry + 1
     local ok, why = self.items:wait(seconds)
+    self.hungry = self.hungry - 1
     if not ok then return nil, why end
   end
 end
 
 -- ---- results ---------------------------------------------------------------
 
-local function report(self, job, receipt, e)
-  if job.built then message.close(job.built) end
+local function deliver(self, job, receipt, e)
   local result = { ok = receipt ~= nil, n = job.n, row = job.row, receipt = receipt, err = e }
   if self.left then
     if self.on_result then self.on_result(result) end
@@ -76,12 +88,24 @@ local function report(self, job, receipt, e)
     self.tail = self.tail + 1
     self.results[self.tail] = result
   end
-  self.news:post()
+  if self.listening then self.news:post() end
+end
+
+-- A job has its outcome. One with a key is told of when that is written down; nothing here waits.
+local function report(self, job, receipt, e)
+  if job.built then message.close(job.built) end
+  if not job.claim then return deliver(self, job, receipt, e) end
+  self.working = self.working + 1
+  self.host.spawn(function()
+    job.claim:settle(receipt, e)
+    self.working = self.working - 1
+    if self.listening then self.news:post() end
+    deliver(self, job, receipt, e)
+  end)
 end
 
 -- The fields of a row. A task is the pcall around the caller's function, which may wait.
 local function fields_of(self, row)
-  if not self.message then return row end
   local ok, fields = self.host.wait(self.host.spawn(self.message, row))
   if ok then return fields end
   return nil, err.is(fields) and fields or err.new {
@@ -91,18 +115,23 @@ local function fields_of(self, row)
 end
 
 -- What a row asks for, checked and laid out; nil when that alone settled it.
-local function job_of(self, item)
-  local job, mail = { n = item.n, row = item.row }, self.mail
-  local fields, draft, way, e
-  fields, e = fields_of(self, item.row)
+local function job_of(self, job)
+  local mail = self.mail
+  local fields, draft, way, e = job.row, nil, nil, nil
+  if self.message then fields, e = fields_of(self, fields) end
   if fields then draft, e = message.try(fields, mail.settings, mail.host) end
   if draft then way, e = method.choose(mail, draft) end
+  job.keyed = draft and draft.fields.key and draft
   if way and way.via == "api" then
     draft.fields.timeout = draft.fields.timeout or self.timeout
     job.draft, job.credentials = draft, way.credentials
     return job
   end
   if way then job.built, e = message.lay_out(draft, mail.settings, mail.host) end
+  if job.built and way.via == "transport" then
+    job.transport = draft
+    return job
+  end
   if job.built then
     job.at, job.who = smtp.prepare(mail.settings, job.built)
     if not job.at then e = job.who end
@@ -110,6 +139,28 @@ local function job_of(self, item)
   if e then return report(self, job, nil, e) end
   job.timeout = fields.timeout or self.timeout or mail.settings.timeout
   return job
+end
+
+-- Take the key of a job that has one: true, or false when it has its outcome already; with `now` nil when only waiting will tell.
+local function claimed(self, job, now)
+  if not job.keyed or job.claim then return true end
+  local receipt, e
+  job.claim, receipt, e = key.claim(self.mail, job.keyed, { mark = now, now = now })
+  if job.claim then return true end
+  if not (receipt or e) then return nil end
+  report(self, job, receipt, e)
+  return false
+end
+
+-- Mark a job that has a key, before it is pushed: true, or false when it is not to be pushed now.
+local function marked(self, w, job)
+  if not job.claim then return true end
+  local ok, e = job.claim:mark()
+  if ok then return true end
+  job.claim = nil
+  if e then report(self, job, nil, e)
+  else w.retry[#w.retry + 1] = job end          -- another has it by now: his outcome is ours
+  return false
 end
 
 -- ---- one connection ----------------------------------------------------------
@@ -141,15 +192,16 @@ local function push_follower(self, w)
   if self.pipeline ~= "overlap" or self.stopped or c.pushed >= self.per_connection or #w.retry > 0 then return end
   local item = ready_row(self)
   local job = item and job_of(self, item)
-  if not job then return end
-  if job.at and job.who.user == c.who.user and paced(self, job, true) and push(self, c, job) then return end
+  local mine = job and claimed(self, job, true)
+  if not job or mine == false then return end
+  if mine and job.at and job.who.user == c.who.user and paced(self, job, true) and push(self, c, job) then return end
   w.retry[#w.retry + 1] = job
 end
 
 local function open(self, w, job)
   local c, e
   c, e = connection.new(self.mail, job.at, job.who, function(done, outcome, said, refused, again)
-    if again or stale(c, done, outcome, said) then
+    if again or outcome ~= "sent" and stale(c, done, outcome, said) then
       done.again = true
       w.retry[#w.retry + 1] = done
       return
@@ -158,6 +210,7 @@ local function open(self, w, job)
     if outcome ~= "sent" and (said.code == 421 or said.step == "connect" or said.step == "banner") then w.trouble = true end
     push_follower(self, w)
   end)
+  if c and self.connections > 1 then c.run.pass = self.host.pass end
   return c, e
 end
 
@@ -201,22 +254,29 @@ end
 local function work(self)
   local w = { retry = {} }      -- `c` the connection, `retry` messages that come next
   while true do
-    local job = table.remove(w.retry, 1)
+    local job = #w.retry > 0 and table.remove(w.retry, 1) or nil
     if not job then
       local item, why = next_row(self, w.c and limits.keepalive or nil)
       if item then job = job_of(self, item)
       elseif why then end_connection(w)         -- nothing to send for so long: the server would close
       else break end
     end
-    if job and job.draft then
-      report(self, job, require "directmail.single".send(self.mail, job.draft, job.credentials))
+    if job and not claimed(self, job) then job = nil end
+    if job and job.transport then
+      if marked(self, w, job) then report(self, job, require "directmail.transport".send(self.mail, job.transport, job.built)) end
+    elseif job and job.draft then
+      if marked(self, w, job) then report(self, job, require "directmail.single".send(self.mail, job.draft, job.credentials)) end
     elseif job then
       if not job.again then paced(self, job) end
-      send(self, w, job)
+      if marked(self, w, job) then send(self, w, job) end
       back_off(self, w)
     end
     -- who does not listen is not sent to: no more starts than results can be kept for
-    while self.tail - self.head + 1 >= self.ahead and not self.left do self.space:wait() end
+    while self.tail - self.head + 1 >= self.ahead and not self.left do
+      self.crowded = self.crowded + 1
+      self.space:wait()
+      self.crowded = self.crowded - 1
+    end
   end
   end_connection(w)
 end
@@ -225,7 +285,14 @@ local function worker(self)
   local ok, why = self.host.wait(self.host.spawn(work, self))
   if not ok then self.broken = self.broken or why end
   self.working = self.working - 1
-  self.news:post()
+  if self.listening then self.news:post() end
+end
+
+-- Until something was settled, or a connection's work is over.
+local function listen(self)
+  self.listening = true
+  self.news:wait()
+  self.listening = false
 end
 
 -- ---- the iterator ------------------------------------------------------------
@@ -236,7 +303,8 @@ local function next_result(self)
       local result = self.results[self.head]
       self.results[self.head] = nil
       self.head = self.head + 1
-      self.space:post()
+      if self.head > self.tail then self.head, self.tail = 1, 0 end     -- so that the list does not wander through its table
+      if self.crowded > 0 then self.space:post() end
       if self.on_result then self.on_result(result) end
       return result
     end
@@ -244,7 +312,7 @@ local function next_result(self)
       if self.broken then error(self.broken, 0) end
       return nil
     end
-    self.news:wait()
+    listen(self)
   end
 end
 
@@ -260,7 +328,7 @@ function bulk:close()
   self.items:post(self.connections)
   self.space:post(self.connections)
   self.room:post()
-  while self.working > 0 do self.news:wait() end
+  while self.working > 0 do listen(self) end
 end
 
 local function whole(options, name, default, most)
@@ -304,7 +372,9 @@ function M.send_all(mail, source, options, level)
     mail = own, host = host, source = source, message = options.message, on_result = options.on_result, timeout = options.timeout,
     connections = connections, per_connection = per, pipeline = own.settings.pipeline or "group",
     ahead = connections * 2, rows = {}, first = 1, last = 0, results = {}, head = 1, tail = 0, working = connections,
+    -- each is posted only when somebody waits for it: `hungry` workers for rows, the feeder that is `full`, whoever is `listening`, `crowded` workers
     items = host.semaphore(), room = host.semaphore(), news = host.semaphore(), space = host.semaphore(),
+    hungry = 0, full = false, listening = false, crowded = 0,
   }, bulk)
   host.spawn(feeder, self)
   for _ = 1, connections do host.spawn(worker, self) end

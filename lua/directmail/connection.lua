@@ -10,6 +10,8 @@ local session = require "directmail.session"
 
 local M = {}
 
+local RING = 4                  -- messages that an engine holds at most (DM_SMTP_MESSAGES)
+
 local connection = {}
 connection.__index = connection
 
@@ -20,24 +22,22 @@ local ENVELOPE = { mail = true, rcpt = true, data = true }
 local LOST_TWICE = 2            -- one lost line is the network's; the second in a row may be the server's way to say no
 local known = setmetatable({}, { __mode = "k" })
 
-local function known_of(c)
-  local by_peer = known[c.mail.host] or {}
-  known[c.mail.host] = by_peer
-  local peer = c.at.host .. ":" .. c.at.port
+local function known_of(host, peer)
+  local by_peer = known[host] or {}
+  known[host] = by_peer
   by_peer[peer] = by_peer[peer] or { lost = 0 }
   return by_peer[peer]
 end
 
 local function mode_of(c)
-  local wanted, best = c.mail.settings.pipeline or "group", known_of(c).mode
+  local wanted, best = c.mail.settings.pipeline or "group", c.known.mode
   return best and RANK[best] < RANK[wanted] and best or wanted
 end
 
 -- Did pipelining make this message fail? Then the next connection steps down, and the message, of which the server has
 -- nothing, may go again.
 local function stumbled(c, outcome, said)
-  local peer = known_of(c)
-  if outcome == "sent" then peer.lost = 0 end
+  local peer = c.known
   if outcome ~= "not_sent" or not ENVELOPE[said.step] or c.mode == "off" or not c.engine:pipelines() then return false end
   if said.error == "LOST" then peer.lost = peer.lost + 1 end
   local down = said.error == "PROTOCOL" or said.error == "TIMEOUT" and c.mode == "overlap" and c.served > 1 or peer.lost >= LOST_TWICE
@@ -70,14 +70,20 @@ function M.new(mail, at, who, settled)
     },
     record = mail.record and function(mark, text) mail.record(mark, hide(text)) end,
     settled = function(n, outcome, said, refused)
-      local job = c.jobs[n]
-      c.jobs[n] = nil
+      local job = c.jobs[n % RING]
+      c.jobs[n % RING] = false
       c.served = c.served + 1
-      c:set_deadline()
+      if c.timed then c:set_deadline() end
+      if outcome == "sent" then
+        c.known.lost = 0
+        return settled(job, outcome, said, refused, false)
+      end
       settled(job, outcome, said, refused, stumbled(c, outcome, said))
     end,
   }
   c.hide = hide
+  c.peer = at.host .. ":" .. at.port
+  c.known = known_of(host, c.peer)
   c.mode = mode_of(c)
   c.name = settings.ehlo or host.hostname()
   local why
@@ -97,7 +103,7 @@ end
 
 -- The oldest message's deadline is the connection's: its reply comes first.
 function connection:set_deadline()
-  local oldest = self.jobs[self.pushed - (self.jobs[self.pushed - 1] and 1 or 0)]
+  local oldest = self.jobs[(self.pushed - 1) % RING] or self.jobs[self.pushed % RING]
   self.run.deadline, self.run.timeout = oldest and oldest.deadline, oldest and oldest.timeout
 end
 
@@ -108,10 +114,11 @@ function connection:push(job)
   message.rewind(job.built)             -- it may have been tried before
   if not self.engine:push(self.pushed + 1, job.built.core) then return false end
   self.pushed = self.pushed + 1
-  self.jobs[self.pushed] = job
+  self.jobs[self.pushed % RING] = job
   job.start = self.run.tick()
   job.deadline = job.timeout and job.start + job.timeout
-  self:set_deadline()
+  self.timed = self.timed or job.deadline ~= nil
+  if self.timed then self:set_deadline() end
   return true
 end
 
@@ -141,23 +148,32 @@ end
 -- @treturn table receipt, or nil, err
 function connection:verdict(job, outcome, said, refused)
   local at, host, built = self.at, self.mail.host, job.built
-  local context = {
-    host = at.host, port = at.port, tls = at.tls, direct = at.direct, peer = at.host .. ":" .. at.port, hide = self.hide,
-    seconds = host.tick() - job.start, now = host.now(), remedy = host.remedy,
-  }
+  local seconds, context = host.tick() - job.start, nil
+  if outcome ~= "sent" or refused then
+    context = {
+      host = at.host, port = at.port, tls = at.tls, direct = at.direct, peer = self.peer, hide = self.hide, seconds = seconds,
+      now = host.now(), remedy = host.remedy,
+    }
+  end
   if outcome ~= "sent" then return nil, failure.new(outcome, said, context) end
-  local no, out, accepted = {}, {}, {}
-  for i, one in ipairs(refused or {}) do
-    local e = failure.new("refused", one, context)
-    no[one.rcpt] = true
-    out[i] = { address = built.to[one.rcpt], reply = e.reply, cause = e.cause }
+  local out, accepted = {}, built.to
+  if refused then
+    local no = {}
+    for i = 1, #refused do
+      local one = refused[i]
+      local e = failure.new("refused", one, context)
+      no[one.rcpt] = true
+      out[i] = { address = built.to[one.rcpt], reply = e.reply, cause = e.cause }
+    end
+    accepted = {}
+    for i = 1, #built.to do
+      if not no[i] then accepted[#accepted + 1] = built.to[i] end
+    end
   end
-  for i = 1, #built.to do
-    if not no[i] then accepted[#accepted + 1] = built.to[i] end
-  end
+  local text = said.text
   return {
-    outcome = "sent", via = "smtp", id = said.text:match "###envid=(%d+)", message_id = built.message_id, region = at.region,
-    seconds = context.seconds, bytes = built.size, accepted = accepted, refused = out, reply = self.hide(said.text),
+    outcome = "sent", via = "smtp", id = text:find("###", 1, true) and text:match "###envid=(%d+)" or nil, message_id = built.message_id,
+    region = at.region, seconds = seconds, bytes = built.size, accepted = accepted, refused = out, reply = self.hide(text),
   }
 end
 

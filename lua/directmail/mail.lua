@@ -26,6 +26,15 @@ function M.ready(host)
   return err.refuse("OPTION", "phase", cause, remedy)
 end
 
+-- The operations of the API (`mail.api`, see `directmail.api`), each a function that is made when it is first named.
+local function operations(self)
+  return setmetatable({}, { __index = function(made, name)
+    local bound = require "directmail.api".bind(self, name, 3)
+    rawset(made, name, bound)
+    return bound
+  end })
+end
+
 --- Make a mail object (`directmail.new`).
 -- @tparam[opt] table options see `directmail.settings`
 -- @tparam table host
@@ -36,17 +45,37 @@ function M.new(options, host, level)
   if not values then return nil, e end
   local able
   able, e = check_home(values, host)
+  if able and values.transport then able, e = require "directmail.transport".check(values.transport) end
   if not able then return nil, e end
   local self = setmetatable({ settings = values, host = host }, mail)
+  self.api = operations(self)
   self.pace = require "directmail.pace".new(host, { account = values.smtp_user or values.sender, rate = values.rate })
+  if values.store then
+    self.store, e = require "directmail.store".of(values.store, host)
+    if not self.store then return nil, e end
+  end
   if values.transcript then
     self.record = require "directmail.transcript".recorder(values.transcript, values.verbose or 1, host.tick)
   end
   return self
 end
 
+-- Bring a checked message to the service. `built` is its layout for SMTP; none: by the API.
+local function carry(self, draft, method, built)
+  local receipt, e
+  if method.via == "transport" then
+    receipt, e = require "directmail.transport".send(self, draft, built)
+  elseif built then
+    receipt, e = require "directmail.smtp".send(self, built, draft.fields)
+  else
+    receipt, e = require "directmail.single".send(self, draft, method.credentials)
+  end
+  if receipt then receipt.reason = method.reason end
+  return receipt, e
+end
+
 --- Send one message.
--- @tparam table fields see `directmail.message`
+-- @tparam table fields see `directmail.message`; `key` makes it one mail, however often it is called (`directmail.key`)
 -- @treturn table receipt, or nil, err (design, section 4)
 function mail:send(fields)
   local draft, e = message.draft(fields, self.settings, self.host, 2)
@@ -56,17 +85,17 @@ function mail:send(fields)
   if not ready then return nil, e end
   method, reason = require "directmail.method".choose(self, draft)
   if not method then return nil, reason end
-  local receipt
-  if method.via == "api" then
-    receipt, e = require "directmail.single".send(self, draft, method.credentials)
-  else
-    local built
+  local built, receipt
+  if method.via ~= "api" then
     built, e = message.lay_out(draft, self.settings, self.host)
     if not built then return nil, e end
-    receipt, e = require "directmail.smtp".send(self, built, fields)
-    message.close(built)
   end
-  if receipt then receipt.reason = method.reason end
+  if fields.key then
+    receipt, e = require "directmail.key".once(self, draft, carry, method, built)
+  else
+    receipt, e = carry(self, draft, method, built)
+  end
+  if built then message.close(built) end
   return receipt, e
 end
 
@@ -94,6 +123,7 @@ function mail:with(changes)
   local other = setmetatable({}, mail)
   for name, value in pairs(self) do other[name] = value end
   other.settings = values
+  other.api = operations(other)
   other.pace = require "directmail.pace".new(self.host, { account = values.smtp_user or values.sender, rate = values.rate })
   return other
 end

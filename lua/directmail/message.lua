@@ -7,6 +7,8 @@ local err = require "directmail.err"
 local limits = require "directmail.data.limits"
 local option = require "directmail.option"
 
+local floor, pairs, type = math.floor, pairs, type     -- what every message asks for many times
+
 local M = {}
 
 -- The fields of a message (design, section 4) and the types each may have.
@@ -17,6 +19,7 @@ local TYPES = {
   unsubscribe = LIST, priority = TEXT, message_id = TEXT, date = { string = true, number = true }, in_reply_to = LIST,
   references = LIST, via = TEXT, on_unknown = TEXT, allow_placeholders = { boolean = true }, ip_pool = TEXT,
   raw = TEXT, size_limit = { number = true, boolean = true }, timeout = { number = true }, boundary = TEXT,
+  key = TEXT,
 }
 
 --- Their names.
@@ -42,7 +45,11 @@ M.ONE_CLICK = "List-Unsubscribe=One-Click"
 local PRIORITIES = { high = { "1 (Highest)", "high" }, normal = { "3 (Normal)", "normal" }, low = { "5 (Lowest)", "low" } }
 
 -- Fields that are one of some words.
-local CHOICES = { via = { "auto", "smtp", "api" }, on_unknown = { "stop", "resend" }, priority = { "high", "normal", "low" } }
+local CHOICES = {
+  { "via", { "auto", "smtp", "api" } }, { "on_unknown", { "stop", "resend" } }, { "priority", { "high", "normal", "low" } },
+}
+
+local NONE = {}                 -- stands for every list that was not given; nobody writes to it
 
 -- A fault of the program that calls, to be raised at its line.
 local function misuse(text, ...) return nil, { misuse = text:format(...) } end
@@ -62,29 +69,49 @@ local function check_list(given, name, of)
   return true
 end
 
+-- The addresses of one text.
+local function mailboxes_in(text, name)
+  local found, why = core.addresses(text)
+  if not found then
+    return refuse("ADDRESS", name, ("%s: %s"):format(name, why), 'write it as "ann@example.com" or "Ann <ann@example.com>"')
+  end
+  for i = 1, #found do
+    local box = found[i]
+    if box.single and not box.literal and box.address:sub(box.local_length + 2):lower() ~= "localhost" then
+      return refuse("ADDRESS", name, ('%s: "%s" has no dot in its domain'):format(name, box.address),
+        "write the whole domain, such as example.com")
+    end
+  end
+  return found
+end
+
 -- A list of addresses out of a string, a list, or nothing.
 local function mailboxes(fields, name)
   local given = fields[name]
-  if given == nil or given == "" then return {} end
-  if type(given) == "string" then given = { given } end
+  if given == nil or given == "" then return NONE end
+  if type(given) == "string" then return mailboxes_in(given, name) end
   local ok, e = check_list(given, name, "addresses")
   if not ok then return nil, e end
   local list = {}
   for i = 1, #given do
     local text = given[i]
     if type(text) ~= "string" then return misuse("field %s: entry %d must be a string, not a %s", name, i, type(text)) end
-    local found, why = core.addresses(text)
-    if not found then
-      return refuse("ADDRESS", name, ("%s: %s"):format(name, why), 'write it as "ann@example.com" or "Ann <ann@example.com>"')
-    end
-    for j = 1, #found do
-      if found[j].single and not found[j].literal and found[j].address:sub(found[j].local_length + 2):lower() ~= "localhost" then
-        return refuse("ADDRESS", name, ('%s: "%s" has no dot in its domain'):format(name, found[j].address),
-          "write the whole domain, such as example.com")
-      end
-      list[#list + 1] = found[j]
-    end
+    local found, e2 = mailboxes_in(text, name)
+    if not found then return nil, e2 end
+    for j = 1, #found do list[#list + 1] = found[j] end
   end
+  return list
+end
+
+-- The sender of the settings, read once: most messages have it.
+local senders = setmetatable({}, { __mode = "k" })
+
+local function sender_of(settings)
+  local known = senders[settings]
+  if known and known.text == settings.sender then return known.list end
+  local list, e = mailboxes(settings, "sender")
+  if not list then return nil, e end
+  senders[settings] = { text = settings.sender, list = list }
   return list
 end
 
@@ -99,8 +126,11 @@ local function add_recipients(to, seen, list)
   end
 end
 
-local function hex(bytes)
-  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+-- A Message-ID that nobody else makes; and what is unique in it.
+local function new_id(from, host)
+  local unique = core.hex(host.random(16))
+  from.domain = from.domain or from.address:sub(from.local_length + 2)
+  return "<" .. unique .. "@" .. from.domain .. ">", unique
 end
 
 local function message_ids(fields, name)
@@ -132,7 +162,7 @@ local FIRST_SECOND, LAST_SECOND = -2208988800, 253402300799       -- of four-dig
 
 local function date_text(fields, host)
   local given = fields.date
-  if given == nil then return core.date(math.floor(host.now()), 0) end
+  if given == nil then return core.date(floor(host.now()), 0) end
   if type(given) == "number" then
     if not (given >= FIRST_SECOND and given <= LAST_SECOND) then
       return refuse("HEADER", "date", ("date: %s is outside of the years 1900 to 9999"):format(tostring(given)), "give seconds since 1970, in UTC")
@@ -157,7 +187,6 @@ local TRACK, UNSUBSCRIBE, CALENDAR = { "opens", "clicks" }, { "link", "filter", 
 
 local function trace_header(fields)
   local tag, track = fields.tag, fields.track
-  if tag == nil and track == nil then return nil end
   if tag == nil then return refuse("OPTION", "track", "track needs a tag", "give tag, the name of a tag that exists in the console") end
   if #tag < 1 or #tag > 128 or tag:find "[^%w_-]" then
     return refuse("OPTION", "tag", ('tag: "%s" is no tag name'):format(err.printable(tag)),
@@ -241,7 +270,6 @@ end
 -- The caller's own headers, as a list that keeps its order; a table by name is sorted.
 local function own_headers(fields)
   local given, list = fields.headers, {}
-  if given == nil then return list end
   if given[1] ~= nil then
     local ok, e = check_list(given, "headers", "{name, value}")
     if not ok then return nil, e end
@@ -277,14 +305,13 @@ local function first_placeholder(text)
 end
 
 local function placeholder(fields)
-  if fields.allow_placeholders then return nil end
-  for _, name in ipairs { "subject", "text", "html" } do
-    local found = fields[name] and first_placeholder(fields[name])
-    if found then
-      return refuse("CONTENT", name, ("%s still holds %s"):format(name, found),
-        "replace every placeholder before sending; allow_placeholders = true to send it as it stands")
-    end
-  end
+  local subject, text, html = fields.subject, fields.text, fields.html
+  local name, found = "subject", subject and first_placeholder(subject)
+  if text and not found then name, found = "text", first_placeholder(text) end
+  if html and not found then name, found = "html", first_placeholder(html) end
+  if not found or fields.allow_placeholders then return nil end
+  return refuse("CONTENT", name, ("%s still holds %s"):format(name, found),
+    "replace every placeholder before sending; allow_placeholders = true to send it as it stands")
 end
 
 -- Core errors speak of header names and parts; the remedy is the same for all.
@@ -295,29 +322,44 @@ local REMEDY = {
   ADDRESS = "check the address",
 }
 
+local RECEIVERS = { "to", "cc", "bcc", "reply_to" }
+
 -- The envelope: who sends, who receives, and the development net around them.
 local function envelope(fields, settings)
-  local box = {}
-  for _, name in ipairs { "from", "to", "cc", "bcc", "reply_to" } do
-    local list, e = mailboxes(fields, name)
-    if not list then return nil, e end
-    box[name] = list
+  local from, e = NONE
+  if fields.from then
+    from, e = mailboxes(fields, "from")
+    if e then return nil, e end
   end
-  if #box.from == 0 and settings.sender then
-    local list, e = mailboxes({ sender = settings.sender }, "sender")
-    if not list then return nil, e end
-    box.from = list
+  local box = { from = from, to = NONE, cc = NONE, bcc = NONE, reply_to = NONE, envelope = NONE, redirected = nil }
+  for i = 1, #RECEIVERS do
+    local name = RECEIVERS[i]
+    if fields[name] then
+      box[name], e = mailboxes(fields, name)
+      if e then return nil, e end
+    end
   end
-  if #box.from == 0 then
+  if from == NONE and settings.sender then
+    from, e = sender_of(settings)
+    if e then return nil, e end
+    box.from = from
+  end
+  if #from == 0 then
     return refuse("OPTION", "from", "no sender is set", "give from (or --from), the option sender, or DIRECTMAIL_SENDER")
   end
-  if #box.from > 1 then return refuse("ADDRESS", "from", "from holds more than one address", "give one") end
-  local to, seen = {}, {}
-  add_recipients(to, seen, box.to)
-  add_recipients(to, seen, box.cc)
-  add_recipients(to, seen, box.bcc)
+  if #from > 1 then return refuse("ADDRESS", "from", "from holds more than one address", "give one") end
+  local first, to = box.to
+  if #first == 1 and box.cc == NONE and box.bcc == NONE then
+    to = { first[1].address }
+  else
+    local seen = {}
+    to = {}
+    add_recipients(to, seen, first)
+    add_recipients(to, seen, box.cc)
+    add_recipients(to, seen, box.bcc)
+  end
   if #to == 0 then return refuse("OPTION", "to", "no recipient is given", "give to (or --to), cc or bcc") end
-  for _, address in ipairs(settings.only and to or {}) do
+  for _, address in ipairs(settings.only and to or NONE) do
     local inside = false
     for _, pattern in ipairs(settings.only) do
       local lua = "^" .. pattern:lower():gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$"
@@ -330,7 +372,8 @@ local function envelope(fields, settings)
   end
   box.envelope = to
   if settings.redirect then
-    local list, e = mailboxes({ redirect = settings.redirect }, "redirect")
+    local list
+    list, e = mailboxes({ redirect = settings.redirect }, "redirect")
     if not list then return nil, e end
     if #list == 0 then return refuse("OPTION", "redirect", "redirect names no address", "write it as me@example.com, or leave it unset") end
     box.redirected, box.envelope = table.concat(to, ", "), {}
@@ -339,18 +382,32 @@ local function envelope(fields, settings)
   return box
 end
 
--- Fields whose type is right and whose value may still not be.
-local function check_values(fields)
-  for name, words in pairs(CHOICES) do
+local function check_choices(fields)
+  for i = 1, #CHOICES do
+    local name, words = CHOICES[i][1], CHOICES[i][2]
     local known = fields[name] == nil
-    for _, word in ipairs(words) do known = known or fields[name] == word end
+    for j = 1, #words do known = known or fields[name] == words[j] end
     if not known then
       return refuse("OPTION", name, ('%s: "%s" is not known'):format(name, err.printable(fields[name])), "use " .. table.concat(words, ", "))
     end
   end
+  return true
+end
+
+-- Fields whose type is right and whose value may still not be.
+local function check_values(fields, settings)
+  if fields.via or fields.on_unknown or fields.priority then
+    local ok, e = check_choices(fields)
+    if not ok then return nil, e end
+  end
   if fields.timeout and not (fields.timeout > 0 and fields.timeout < math.huge) then
     return refuse("OPTION", "timeout", "timeout is no number of seconds above 0", "give a number such as 30")
   end
+  if fields.key and not settings.store then
+    return refuse("OPTION", "key", "a key is remembered in a store, and none is set", 'give directmail.new { store = "/path/outbox.db" }, or leave key away')
+  end
+  local wrong_key = fields.key and require "directmail.store".wrong_key(fields.key)
+  if wrong_key then return refuse("OPTION", "key", "the key " .. wrong_key, "give 1 to 255 octets of text, such as order-1042") end
   local size, calendar = fields.size_limit, fields.calendar
   if size == true then return misuse "field size_limit must be a number of octets, or false for none" end
   if size and not (size >= 0 and size < math.huge and size == math.floor(size)) then
@@ -369,6 +426,7 @@ end
 -- What may stand beside a finished message: who sends, who receives, how it travels.
 local BESIDE_RAW = {
   raw = true, from = true, to = true, cc = true, bcc = true, via = true, on_unknown = true, size_limit = true, timeout = true,
+  key = true,
 }
 
 local function is_given(list) return list ~= nil and list ~= "" and not (type(list) == "table" and next(list) == nil) end
@@ -380,7 +438,7 @@ local function check_raw(fields, settings, host)
       return refuse("OPTION", name, name .. " cannot stand beside raw: that message is finished", "leave one of the two away")
     end
   end
-  local ok, wrong = check_values(fields)
+  local ok, wrong = check_values(fields, settings)
   if not ok then return nil, wrong end
   if fields.raw == "" then return refuse("CONTENT", "raw", "raw: the message is empty", "give a message: header fields, an empty line, text") end
   local raw = require "directmail.raw"
@@ -392,8 +450,8 @@ local function check_raw(fields, settings, host)
   box, e = envelope(who, settings)
   if not box then return nil, e end
   local from, id = box.from[1], raw.value(head, "message-id")
-  local d = { fields = fields, box = box, from = from, to = box.envelope, headers = {}, parts = {}, unsubscribe = {} }
-  d.message_id = id and err.printable(id:match "<[^<>]+>" or id) or ("<%s@%s>"):format(hex(host.random(16)), from.address:match "@([^@]*)$")
+  local d = { fields = fields, box = box, from = from, to = box.envelope, headers = NONE, parts = NONE, unsubscribe = NONE }
+  d.message_id = id and err.printable(id:match "<[^<>]+>" or id) or new_id(from, host)
   d.raw, d.line_of = raw.write(head, {
     { "X-Directmail-Redirected-To", "text", box.redirected }, { "From", "mailboxes", { from } },
     { "Date", "tokens", core.date(math.floor(host.now()), 0) }, { "Message-ID", "tokens", d.message_id },
@@ -405,77 +463,141 @@ end
 -- Everything checked and decided, nothing laid out: what any method needs.
 local function check(fields, settings, host)
   if fields.raw then return check_raw(fields, settings, host) end
-  local ok, wrong = check_values(fields)
+  local ok, wrong = check_values(fields, settings)
   if not ok then return nil, wrong end
   local box, e = envelope(fields, settings)
   if not box then return nil, e end
   local _, left = placeholder(fields)
   if left then return nil, left end
-  local d = { fields = fields, box = box, from = box.from[1], to = box.envelope }
-  d.message_id, e = message_ids(fields, "message_id")
-  if e then return nil, e end
-  d.message_id = d.message_id or ("<%s@%s>"):format(hex(host.random(16)), d.from.address:match "@([^@]*)$")
-  d.date, e = date_text(fields, host)
-  if not d.date then return nil, e end
-  d.trace, e = trace_header(fields)
-  if e then return nil, e end
-  d.unsubscribe, e = unsubscribe(fields)
-  if not d.unsubscribe then return nil, e end
-  d.headers, e = own_headers(fields)
-  if not d.headers then return nil, e end
-  if fields.priority ~= nil then d.priority = PRIORITIES[fields.priority] end
-  for _, name in ipairs { "in_reply_to", "references" } do
-    d[name], e = message_ids(fields, name)
+  local d = {
+    fields = fields, box = box, from = box.from[1], to = box.envelope, message_id = nil, unique = nil, date = nil, trace = nil,
+    unsubscribe = NONE, headers = NONE, parts = NONE, core = nil, mail_from = nil, size = nil,
+  }
+  if fields.message_id == nil then
+    d.message_id, d.unique = new_id(d.from, host)
+  else
+    d.message_id, e = message_ids(fields, "message_id")
     if e then return nil, e end
   end
-  d.parts = {}
+  d.date, e = date_text(fields, host)
+  if not d.date then return nil, e end
+  if fields.tag ~= nil or fields.track ~= nil then
+    d.trace, e = trace_header(fields)
+    if e then return nil, e end
+  end
+  if fields.unsubscribe ~= nil or fields.ip_pool ~= nil then
+    d.unsubscribe, e = unsubscribe(fields)
+    if not d.unsubscribe then return nil, e end
+  end
+  if fields.headers ~= nil then
+    d.headers, e = own_headers(fields)
+    if not d.headers then return nil, e end
+  end
+  if fields.priority ~= nil then d.priority = PRIORITIES[fields.priority] end
+  if fields.in_reply_to ~= nil then
+    d.in_reply_to, e = message_ids(fields, "in_reply_to")
+    if e then return nil, e end
+  end
+  if fields.references ~= nil then
+    d.references, e = message_ids(fields, "references")
+    if e then return nil, e end
+  end
   local given = fields.attachments
+  if given == nil then return d end
   if type(given) == "string" then given = { given } end
-  ok, e = check_list(given or {}, "attachments", "paths and tables")
+  ok, e = check_list(given, "attachments", "paths and tables")
   if not ok then return nil, e end
-  for i = 1, given and #given or 0 do
+  d.parts = {}
+  for i = 1, #given do
     d.parts[i], e = require "directmail.attachment".part(given[i], i, host)
     if not d.parts[i] then return nil, e end
   end
   return d
 end
 
+local function add(out, name, kind, value)
+  if value ~= nil then out[#out + 1] = { name, kind, value } end
+end
+
+-- A header of the caller's. Of List-Id only what stands before its brackets is text (RFC 2919, 3).
+local function add_own(out, name, value)
+  local phrase, id
+  if name:lower() == "list-id" then phrase, id = value:match "^%s*(.-)%s*<([!-;=?-~]+)>%s*$" end
+  if not id then out[#out + 1] = { name, "text", value }
+  elseif phrase == "" then out[#out + 1] = { name, "tokens", "<" .. id .. ">" }
+  else out[#out + 1] = { name, "mailboxes", { { name = phrase, address = id } } } end
+end
+
 -- The header fields in the order in which they are written.
 local function header_fields(d)
-  local box, out = d.box, {}
-  local function add(name, kind, value)
-    if value ~= nil then out[#out + 1] = { name, kind, value } end
-  end
-  local function list(name, boxes)
-    if #boxes > 0 then add(name, "mailboxes", boxes) end
-  end
-  list("From", box.from)
-  list("To", box.to)
-  if #box.to == 0 and #box.cc == 0 then add("To", "tokens", "undisclosed-recipients:;") end
-  list("Cc", box.cc)
-  list("Reply-To", box.reply_to)
-  add("Subject", "text", d.fields.subject or "")
-  add("Date", "tokens", d.date)
-  add("Message-ID", "tokens", d.message_id)
-  add("In-Reply-To", "tokens", d.in_reply_to)
-  add("References", "tokens", d.references)
+  local box, hints, out = d.box, d.unsubscribe, {}
+  if #box.from > 0 then add(out, "From", "mailboxes", box.from) end
+  if #box.to > 0 then add(out, "To", "mailboxes", box.to) end
+  if #box.to == 0 and #box.cc == 0 then add(out, "To", "tokens", "undisclosed-recipients:;") end
+  if #box.cc > 0 then add(out, "Cc", "mailboxes", box.cc) end
+  if #box.reply_to > 0 then add(out, "Reply-To", "mailboxes", box.reply_to) end
+  add(out, "Subject", "text", d.fields.subject or "")
+  add(out, "Date", "tokens", d.date)
+  add(out, "Message-ID", "tokens", d.message_id)
+  add(out, "In-Reply-To", "tokens", d.in_reply_to)
+  add(out, "References", "tokens", d.references)
   if d.priority then
-    add("X-Priority", "text", d.priority[1])
-    add("Importance", "text", d.priority[2])
+    add(out, "X-Priority", "text", d.priority[1])
+    add(out, "Importance", "text", d.priority[2])
   end
-  add("List-Unsubscribe", "tokens", d.unsubscribe.list)
-  if d.unsubscribe.one_click then add("List-Unsubscribe-Post", "text", M.ONE_CLICK) end
-  add("X-AliDM-Trace", "exact", d.trace and core.base64(d.trace))
-  add("X-AliDM-Settings", "exact", d.unsubscribe.settings and core.base64(d.unsubscribe.settings))
-  add("X-Directmail-Redirected-To", "text", box.redirected)
-  for i = 1, #d.headers do add(d.headers[i][1], "text", d.headers[i][2]) end
+  if hints ~= NONE then
+    add(out, "List-Unsubscribe", "tokens", hints.list)
+    if hints.one_click then add(out, "List-Unsubscribe-Post", "text", M.ONE_CLICK) end
+  end
+  if d.trace then add(out, "X-AliDM-Trace", "exact", core.base64(d.trace)) end
+  if hints.settings then add(out, "X-AliDM-Settings", "exact", core.base64(hints.settings)) end
+  add(out, "X-Directmail-Redirected-To", "text", box.redirected)
+  for i = 1, #d.headers do add_own(out, d.headers[i][1], d.headers[i][2]) end
   return out
 end
 
+-- Has it no other fields than From, To, Subject, Date and Message-ID?
+local function is_plain(d)
+  local box = d.box
+  return box.cc == NONE and box.reply_to == NONE and #box.to > 0 and d.unsubscribe == NONE and d.headers == NONE
+    and not (d.in_reply_to or d.references or d.priority or d.trace or box.redirected)
+end
+
+-- What the core is given. Tables are most of a mail's cost in Lua, so plain messages, which are most of them, share these:
+-- taken while one is laid out, so that a finalizer which lays out another in the middle makes its own.
+local spare
+
+local function new_tables()
+  return {
+    mail_from = nil, rcpt_to = nil, fields = nil, text = nil, html = nil, boundary = nil,
+    plain = { { "From", "mailboxes" }, { "To", "mailboxes" }, { "Subject", "text" }, { "Date", "tokens" }, { "Message-ID", "tokens" } },
+  }
+end
+
+local function plain_fields(list, d)
+  local box = d.box
+  list[1][3], list[2][3], list[3][3], list[4][3], list[5][3] = box.from, box.to, d.fields.subject or "", d.date, d.message_id
+  return list
+end
+
+-- Hand a draft to the core: message, or nil and why.
+local function lay_out_plain(d, text, html, boundary)
+  local tables = spare or new_tables()
+  spare = nil
+  tables.mail_from, tables.rcpt_to, tables.fields = d.from.address, d.to, plain_fields(tables.plain, d)
+  tables.text, tables.html, tables.boundary = text, html, boundary
+  local built, why = core.message(tables)
+  tables.fields, tables.text, tables.html = nil, nil, nil       -- nothing large is kept for the next
+  spare = tables
+  return built, why
+end
+
 local function checked(fields, settings, host)
-  local wrong = option.unknown(fields, M.FIELDS, "mail:send")
-  for name, value in pairs(wrong and {} or fields) do
-    if not TYPES[name][type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
+  local wrong = type(fields) ~= "table" and option.unknown(fields, M.FIELDS, "mail:send") or nil
+  for name, value in pairs(wrong and NONE or fields) do
+    local types = TYPES[name]
+    if not types then return nil, { misuse = option.unknown(fields, M.FIELDS, "mail:send") } end
+    if not types[type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
   end
   if wrong then return nil, { misuse = wrong } end
   return check(fields, settings, host)
@@ -506,21 +628,27 @@ end
 -- @tparam table d of `M.draft`
 -- @tparam table settings `size_limit` is used
 -- @tparam table host
--- @treturn table `{ core=, parts=, mail_from=, to={address…}, message_id=, size= }`, or nil, err
+-- @treturn table the draft, with `core`, `mail_from` and `size`; or nil, err
 function M.lay_out(d, settings, host)
-  local fields = d.fields
+  local fields, raw, parts = d.fields, d.raw, d.parts
   local calendar, method = fields.calendar, nil
   if type(calendar) == "table" then calendar, method = calendar.data, calendar.method end
-  local text = fields.text
-  if not (text or fields.html or calendar or d.raw) and #d.parts == 0 then text = "" end
-  local built, why = core.message {
-    mail_from = d.from.address, rcpt_to = d.to, raw = d.raw, fields = not d.raw and header_fields(d) or nil, text = text,
-    html = fields.html, calendar = calendar, calendar_method = method, parts = d.parts,
-    boundary = not d.raw and (fields.boundary or "=_" .. hex(host.random(12))) or nil,
-  }
+  local text, html, boundary = fields.text, fields.html, fields.boundary
+  local leaves = (text and 1 or 0) + (html and 1 or 0) + (calendar and 1 or 0) + #parts
+  if leaves == 0 and not raw then text = "" end
+  if leaves > 1 and not boundary then boundary = "=_" .. (d.unique and d.unique:sub(1, 24) or core.hex(host.random(12))) end
+  local built, why
+  if not raw and not calendar and #parts == 0 and is_plain(d) then
+    built, why = lay_out_plain(d, text, html, boundary)
+  else
+    built, why = core.message {
+      mail_from = d.from.address, rcpt_to = d.to, raw = raw, fields = not raw and header_fields(d) or nil, text = text, html = html,
+      calendar = calendar, calendar_method = method, parts = #parts > 0 and parts or nil, boundary = boundary,
+    }
+  end
   if not built then
     local cause = why.field and ("%s: %s"):format(why.field, why.detail) or why.detail
-    if d.raw then
+    if raw then
       -- the caller's own line numbers, not those of the mended message
       cause = cause:gsub("line (%d+)", function(n) return ("line %d"):format(d.line_of(tonumber(n))) end)
       return refuse(why.code, why.field, cause, "a finished message is sent as it stands: mend it where it is made")
@@ -535,7 +663,8 @@ function M.lay_out(d, settings, host)
     return refuse("SIZE", "size", ("the message has %d octets, %d are allowed"):format(size, limit),
       "send less, or a link; for a server that takes more: size_limit (DIRECTMAIL_SIZE_LIMIT, 0 = none)")
   end
-  return { core = built, parts = d.parts, mail_from = d.from.address, to = d.to, message_id = d.message_id, size = size }
+  d.core, d.mail_from, d.size = built, d.from.address, size
+  return d
 end
 
 --- Begin every attachment at its first octet again, for another pass over a message whose last one may have been given up.

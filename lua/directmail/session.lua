@@ -34,19 +34,33 @@ function M.loss(why, doing)
   return "TLS", ""
 end
 
+-- Seconds for one wait of a step.
+local function limit(run, step, reading)
+  local times = run.timeouts
+  if step == "dot" then return times.final end
+  if step == "data" and not reading then return times.data end
+  if step == "connect" then return times.connect end
+  if step == "quit" then return math.min(times.reply, limits.timeout_quit) end        -- all is settled: 221 is a courtesy
+  return times.reply
+end
+
 -- Milliseconds for one wait of this step, within the deadline; nil: the deadline is over.
 local function limit_ms(run, step, reading)
-  local seconds = run.timeouts.reply
-  if step == "dot" then seconds = run.timeouts.final
-  elseif step == "data" and not reading then seconds = run.timeouts.data
-  elseif step == "connect" then seconds = run.timeouts.connect
-  elseif step == "quit" then seconds = math.min(seconds, limits.timeout_quit) end     -- all is settled: 221 is a courtesy
+  local seconds = limit(run, step, reading)
   if run.deadline then
     local left = run.deadline - run.tick()
     if left <= 0 then return nil end
     if left < seconds then seconds = left end
   end
   return math.max(1, math.ceil(seconds * 1000))
+end
+
+-- Tell the socket, which remembers what it was told.
+local function set_timeouts(run, sock, connect_ms, send_ms, read_ms)
+  if connect_ms or send_ms and send_ms ~= run.send_ms or read_ms and read_ms ~= run.read_ms then
+    run.send_ms, run.read_ms = send_ms or run.send_ms, read_ms or run.read_ms
+    sock:settimeouts(connect_ms, send_ms, read_ms)
+  end
 end
 
 local function out_of_time_words(run) return ("the time limit of the whole send (%g s) is over"):format(run.timeout) end
@@ -58,7 +72,7 @@ local function hear_last_words(run, engine, sock)
   for _ = 1, LAST_WORDS do
     local ms = limit_ms(run, "data", true)
     if not ms then return end
-    sock:settimeouts(nil, nil, math.min(ms, 2000))
+    set_timeouts(run, sock, nil, nil, math.min(ms, 2000))
     local bytes = sock:receiveany(CHUNK)
     if not bytes then return end
     if run.record then run.record("<", bytes) end
@@ -77,7 +91,7 @@ end
 function M.connect(run, sock)
   local ms = limit_ms(run, "connect")
   if not ms then return nil, { code = "TIMEOUT", words = out_of_time_words(run) } end
-  sock:settimeouts(ms, ms, ms)
+  set_timeouts(run, sock, ms, ms, ms)
   local ok, why = sock:connect(run.address, run.port, run.connect_options)
   if not ok then return nil, { code = (M.loss(why, "connect")), words = tostring(why) } end
   if run.record then run.record("*", ("connected to %s:%s"):format(run.address, run.port)) end
@@ -86,7 +100,9 @@ end
 
 --- Run one conversation until it is idle or over.
 -- @tparam table run `{ tls_name=, timeouts={connect=,reply=,data=,final=} in seconds, tick=function,
---   deadline=tick|nil, timeout=seconds of it, record=function(mark, text)|nil, settled=function }`;
+--   deadline=tick|nil, timeout=seconds of it, record=function(mark, text)|nil, pass=function()|nil, settled=function }`;
+--   pass lets others go first: sends of several connections, one right behind the other, wake the far end once
+--   instead of once each;
 --   settled is called as `settled(n, outcome, said, refused)` for each message and must not wait
 -- @tparam smtp engine made by `core.smtp`
 -- @tparam table sock a connected socket
@@ -95,10 +111,11 @@ function M.run(run, engine, sock)
   while true do
     local want, a, b, c, d = engine:next()
     if want == "write" then
-      local ms = limit_ms(run, engine:step())
+      local ms = limit_ms(run, b)
       if ms then
-        if run.record then run.record(run.private and "~>" or ">", b) end
-        sock:settimeouts(nil, ms, ms)
+        if run.record then run.record(run.private and "~>" or ">", c) end
+        if ms ~= run.send_ms then set_timeouts(run, sock, nil, ms) end
+        if run.pass then run.pass() end
         local sent, why = sock:send(a)
         if not sent then
           hear_last_words(run, engine, sock)
@@ -108,9 +125,9 @@ function M.run(run, engine, sock)
         out_of_time(run, engine)
       end
     elseif want == "read" then
-      local ms = limit_ms(run, engine:step(), true)
+      local ms = limit_ms(run, a, true)
       if ms then
-        sock:settimeouts(nil, nil, ms)
+        if ms ~= run.read_ms then set_timeouts(run, sock, nil, nil, ms) end
         local bytes, why = sock:receiveany(CHUNK)
         if bytes then
           if run.record then run.record(run.private and "<~" or "<", bytes) end
@@ -126,7 +143,7 @@ function M.run(run, engine, sock)
     elseif want == "tls" then
       local ms = limit_ms(run, "connect")
       if ms then
-        sock:settimeouts(ms, ms, ms)
+        set_timeouts(run, sock, ms, ms, ms)
         local ok, why = sock:sslhandshake(false, run.tls_name, true)
         if ok then
           run.private = true
@@ -150,7 +167,8 @@ end
 function M.tls_words(sock, name)
   local tls = sock.tls and sock:tls()
   if not tls then return "TLS, the certificate is for " .. name end
-  return ("%s %s, certificate valid until %s, it is for %s"):format(tls.version or "TLS", tls.cipher or "", tls.expires or "?", name)
+  return ("%s %s%s, certificate valid until %s, it is for %s"):format(tls.version or "TLS", tls.cipher or "",
+    tls.resumed and ", resumed" or "", tls.expires or "?", name)
 end
 
 return M

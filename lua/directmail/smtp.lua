@@ -4,6 +4,7 @@ local connection = require "directmail.connection"
 local core = require "directmail.core"
 local err = require "directmail.err"
 local limits = require "directmail.data.limits"
+local message = require "directmail.message"
 local region = require "directmail.region"
 
 local M = {}
@@ -25,10 +26,7 @@ local function from_url(url)
   return { host = host, port = number, tls = scheme == "smtps" and "implicit" or "starttls" }
 end
 
---- Which server, which port, which kind of TLS.
--- @tparam table settings `smtp`, else `region` or `route`
--- @treturn table {host=, port=, tls="implicit"|"starttls", region=id|nil, direct=bool}, or nil, err
-function M.endpoint(settings)
+local function find_endpoint(settings)
   local found, e = region.of(settings)
   if e then return nil, e end
   local at
@@ -49,11 +47,27 @@ function M.endpoint(settings)
   return at
 end
 
+-- What the settings led to last time: settings table -> { smtp=, region=, route=, at= }.
+local endpoints = setmetatable({}, { __mode = "k" })
+
+--- Which server, which port, which kind of TLS.
+-- @tparam table settings `smtp`, else `region` or `route`
+-- @treturn table {host=, port=, tls="implicit"|"starttls", region=id|nil, direct=bool}, shared: not to be written to; or nil, err
+function M.endpoint(settings)
+  local last = endpoints[settings]
+  if last and last.smtp == settings.smtp and last.region == settings.region and last.route == settings.route then return last.at end
+  local at, e = find_endpoint(settings)
+  if at then endpoints[settings] = { smtp = settings.smtp, region = settings.region, route = settings.route, at = at } end
+  return at, e
+end
+
+local NOBODY = {}
+
 -- Who logs in, or nobody.
 local function account(settings, at, from)
-  if settings.auth == "off" then return {} end
+  if settings.auth == "off" then return NOBODY end
   if not settings.smtp_password then
-    if not at.direct then return {} end
+    if not at.direct then return NOBODY end
     return refuse("CREDENTIALS", "smtp_password", "Direct Mail wants the SMTP password of the sender, and none is set",
       "set DIRECTMAIL_SMTP_PASSWORD: the console's SMTP password of this address, neither an AccessKey nor a mailbox's password", "credentials")
   end
@@ -61,8 +75,8 @@ local function account(settings, at, from)
 end
 
 -- W29: the service answers 436 when the sender is not who logged in; say it before connecting.
-local function check_sender(at, who, from)
-  if not at.direct or not who.user then return true end
+local function check_sender(who, from)
+  if not who.user then return true end
   local user, address = who.user:lower(), from:lower()
   if user == address or address:match "@(.*)$" == user then return true end
   return refuse("ADDRESS", "from", ("the sender %s is not the account that logs in, %s"):format(from, who.user),
@@ -80,22 +94,32 @@ function M.prepare(settings, built)
   local who
   who, e = account(settings, at, built.mail_from)
   if not who then return nil, e end
+  if not at.direct then return at, who end
   local ok
-  ok, e = check_sender(at, who, built.mail_from)
+  ok, e = check_sender(who, built.mail_from)
   if not ok then return nil, e end
-  if at.direct and #built.to > limits.recipients then
+  if #built.to > limits.recipients then
     return refuse("SIZE", "to", ("the message has %d recipients, Direct Mail takes %d"):format(#built.to, limits.recipients), "send it in several messages")
   end
   return at, who
 end
 
+-- Does this refusal of a recipient say "not in this transaction", and nothing of its mailbox (RFC 5321, 4.5.3.1.10)?
+local function crowded(said)
+  return said.code == 452 and not (said.enhanced or ""):find "^4%.2%."
+end
+
+-- One conversation. The third result is the recipients that would not fit into it.
 local function dialogue(mail, built, at, who, timeout)
-  local receipt, e, again
+  local receipt, e, again, left
   for _ = 1, 3 do               -- overlap, group, off: as often as a server can stumble
     local c
     c, e = connection.new(mail, at, who, function(job, outcome, said, refused, stumbled)
       receipt, e = c:verdict(job, outcome, said, refused)
-      again = stumbled
+      again, left = stumbled, {}
+      for _, one in ipairs(refused or {}) do
+        if crowded(one) then left[#left + 1] = built.to[one.rcpt] end
+      end
     end)
     if not c then return nil, e end
     c:push { built = built, timeout = timeout }
@@ -105,7 +129,24 @@ local function dialogue(mail, built, at, who, timeout)
     c:close()
     if not again then break end
   end
-  return receipt, e
+  return receipt, e, left
+end
+
+-- What a second conversation about the recipients `left` adds to the receipt of the first.
+local function merge(receipt, left, more, e)
+  local again = {}
+  for _, address in ipairs(left) do again[address] = true end
+  local refused = {}
+  for _, one in ipairs(receipt.refused) do
+    if not again[one.address] then refused[#refused + 1] = one
+    elseif not more then refused[#refused + 1] = { address = one.address, reply = e.reply or one.reply, cause = e.cause } end
+  end
+  if more then
+    for _, one in ipairs(more.refused) do refused[#refused + 1] = one end
+    for _, address in ipairs(more.accepted) do receipt.accepted[#receipt.accepted + 1] = address end
+    receipt.seconds = receipt.seconds + more.seconds
+  end
+  receipt.refused = refused
 end
 
 --- Send one built message over a connection of its own.
@@ -119,9 +160,19 @@ function M.send(mail, built, fields)
   if not at then return nil, who end
   local timeout = fields.timeout or settings.timeout
   if at.direct or settings.rate then mail.pace:take "smtp" end
-  local receipt, e = dialogue(mail, built, at, who, timeout)
+  local receipt, e, left = dialogue(mail, built, at, who, timeout)
   if e and e.outcome == "unknown" and (fields.on_unknown or settings.on_unknown) == "resend" then
-    receipt, e = dialogue(mail, built, at, who, timeout)        -- the same Message-ID: a reader may fold the two
+    receipt, e, left = dialogue(mail, built, at, who, timeout)  -- the same Message-ID: a reader may fold the two
+  end
+  -- The server took some recipients and is full: the rest gets a transaction of its own. Each round serves one at least.
+  while receipt and #left > 0 and not (timeout and receipt.seconds >= timeout) do
+    local rest = message.lay_out(setmetatable({ to = left }, { __index = built }), settings, mail.host)
+    if not rest then break end
+    if at.direct or settings.rate then mail.pace:take "smtp" end
+    local more, why, still = dialogue(mail, rest, at, who, timeout and timeout - receipt.seconds)
+    message.close(rest)
+    merge(receipt, left, more, why)
+    left = more and still or {}
   end
   return receipt, e
 end

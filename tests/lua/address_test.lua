@@ -32,7 +32,7 @@ describe("address", function()
     assert.equal("张三", core.addresses("张三 <a@x.example>")[1].name)
   end)
 
-  it("rule_3_44_a_domain_becomes_a_labels_and_a_local_part_cannot", function()
+  it("rules_2_13_and_3_44_a_domain_becomes_a_labels_and_a_local_part_cannot", function()
     assert.equal("a@xn--r8jz45g.xn--zckzah", core.addresses("a@例え.テスト")[1].address)
     local list, why = core.addresses "名前@例え.テスト"
     assert.is_nil(list)

@@ -65,7 +65,7 @@ for _, pipeline in ipairs { "group", "overlap", "off" } do
       assert.equal(40, #box:mails())
     end)
 
-    it("reopens a connection that went stale, silently", function()
+    it("rule 7.7: reopens a connection that went stale, silently", function()
       assert(box:set_faults { "mail:421:1/5" })
       local ok, errors = 0, {}
       for result in mail_of():send_all(rows(20), { connections = 1, pipeline = pipeline }) do

@@ -76,6 +76,24 @@ describe("failure", function()
     assert.is_truthy(e.cause and e.remedy)
   end)
 
+  it("rule_2_56_tells_a_refused_login_for_good_from_one_for_now", function()
+    for code, retry in pairs { [535] = false, [526] = false, [534] = false, [538] = false, [530] = false, [454] = true, [432] = true } do
+      local e = new("refused", { step = "auth", error = "AUTH", code = code, text = "no" })
+      assert.same({ "AUTH", tostring(code), retry }, { e.code, e.detail, e.retry })
+      assert.equal(retry, e.after ~= nil)
+    end
+  end)
+
+  it("rule_1_31_waits_a_minute_at_least_before_a_4yz_is_tried_again", function()
+    for code = 400, 499 do
+      for _, step in ipairs { "banner", "mail", "rcpt", "data", "dot" } do
+        local e = new("refused", { step = step, error = "REFUSED", code = code, text = "later" })
+        if e.retry then assert.is_true(e.after >= 60, code .. " at " .. step) end
+      end
+    end
+    assert.is_true(new("refused", { step = "rcpt", error = "REFUSED", code = 450, text = "later" }).retry)
+  end)
+
   it("is_not_sent_in_clear_text_after_a_refused_starttls", function()
     local e = new("not_sent", { step = "starttls", error = "TLS", detail = "clear", code = 454, text = "not now" })
     assert.same({ "TLS", "clear", "not_sent", false, "454 not now" }, { e.code, e.detail, e.outcome, e.retry, e.reply })
@@ -98,7 +116,7 @@ describe("failure", function()
     assert.same({ "LOST", "not_sent", true, "shutting down" }, { e.code, e.outcome, e.retry, e.reply })
   end)
 
-  it("hides_secrets_in_every_field", function()
+  it("rule_7_11_hides_secrets_in_every_field", function()
     for _, said in ipairs {
       { step = "auth", error = "AUTH", code = 535, text = "secret is wrong" }, { step = "auth", error = "LOST", text = "secret" },
       { step = "starttls", error = "TLS", detail = "clear", code = 454, text = "secret" },

@@ -59,7 +59,7 @@ local function raises(more, words, options)
 end
 
 describe("message", function()
-  it("writes_its_own_headers_in_one_order", function()
+  it("rule_3_16_writes_its_own_headers_in_one_order", function()
     local m = made { cc = "c@x.example", reply_to = "r@x.example", in_reply_to = "<2@x.example>", references = "<3@x.example>",
       priority = "low", unsubscribe = "https://x.example/u", tag = "t", ip_pool = "p", headers = { ["X-Z"] = "1" } }
     local names = {}
@@ -93,7 +93,7 @@ describe("message", function()
     end
   end)
 
-  it("needs_a_sender_and_a_recipient", function()
+  it("rule_3_1_needs_a_sender_and_a_recipient", function()
     refused({ from = "nil" }, "OPTION", "from")
     refused({ from = "" }, "OPTION", "from")
     refused({ to = "nil" }, "OPTION", "to")
@@ -194,6 +194,35 @@ describe("message", function()
     raises({ in_reply_to = { {} } }, "field in_reply_to: entry 1 must be a string")
   end)
 
+  it("rule_3_5_makes_a_message_id_of_the_senders_domain_that_nobody_guesses", function()
+    local seen, mail = {}, mail_of()
+    for _ = 1, 100 do
+      local head = assert(mail:message(fields_of { message_id = "nil", from = "a@mail.example.com" }):bytes())
+      local unique = head:match "\r\nMessage%-ID: <(%x+)@mail%.example%.com>\r\n"
+      assert.equal(32, #unique)                 -- 128 bits, 96 are asked for
+      assert.is_nil(seen[unique])
+      seen[unique] = true
+    end
+  end)
+
+  it("rule_5_7_encodes_only_what_stands_before_the_brackets_of_list_id", function()
+    for given, want in pairs {
+      ["<list.x.example>"] = "<list.x.example>", ["News of X <list.x.example>"] = "News of X <list.x.example>",
+      ["  周报  <list.x.example> "] = "=?UTF-8?B?5ZGo5oql?= <list.x.example>", ["A. B <list.x.example>"] = '"A. B" <list.x.example>',
+    } do
+      assert.equal(want, (select(2, made { headers = { ["List-ID"] = given } }))["List-ID"])
+    end
+    assert.equal("no id", (select(2, made { headers = { ["List-Id"] = "no id" } }))["List-Id"])
+    refused({ headers = { ["List-Id"] = "a\r\nX: y <list.x.example>" } }, "HEADER", "List-Id")
+  end)
+
+  it("rules_5_8_and_5_9_says_nothing_of_machines_or_bulk_unasked", function()
+    local _, by_name = made { tag = "t", unsubscribe = "https://x.example/u" }
+    assert.is_nil(by_name["Auto-Submitted"] or by_name.Precedence)
+    _, by_name = made { headers = { ["Auto-Submitted"] = "auto-generated", Precedence = "bulk" } }
+    assert.same({ "auto-generated", "bulk" }, { by_name["Auto-Submitted"], by_name.Precedence })
+  end)
+
   it("writes_priority_in_the_two_headers_that_are_read", function()
     for word, want in pairs { high = { "1 (Highest)", "high" }, normal = { "3 (Normal)", "normal" }, low = { "5 (Lowest)", "low" } } do
       local _, by_name = made { priority = word }
@@ -204,7 +233,7 @@ describe("message", function()
 
   local function json(value) return core.base64_decode(value) end
 
-  it("asks_for_tracking_in_the_services_header", function()
+  it("rule_5_10_asks_for_tracking_in_the_services_header", function()
     local function trace(more) return json((select(2, made(more)))["X-AliDM-Trace"]) end
     assert.equal('{"TagName":"t-1_A","OpenTrace":"0","LinkTrace":"0"}', trace { tag = "t-1_A" })
     assert.equal('{"TagName":"t","OpenTrace":"1","LinkTrace":"0"}', trace { tag = "t", track = { opens = true } })
@@ -217,7 +246,7 @@ describe("message", function()
     raises({ tag = "t", track = { "opens" } }, 'unknown field "1" in track')
   end)
 
-  it("writes_the_ways_to_unsubscribe", function()
+  it("rules_5_1_to_5_3_and_5_6_writes_the_ways_to_unsubscribe", function()
     local function of(given)
       local _, by_name = made { unsubscribe = given }
       local settings = by_name["X-AliDM-Settings"]
@@ -266,7 +295,7 @@ describe("message", function()
     assert.equal("ä", core.word_decode((select(2, made { headers = { ["X-A"] = "ä" } }))["X-A"]))
   end)
 
-  it("refuses_a_header_that_it_makes_itself_and_names_the_field", function()
+  it("rule_5_11_refuses_a_header_that_it_makes_itself_and_names_the_field", function()
     for name, field in pairs {
       From = "from", To = "to", cc = "cc", BCC = "bcc", ["Reply-To"] = "reply_to", subject = "subject", Date = "date",
       ["Message-ID"] = "message_id", ["In-Reply-To"] = "in_reply_to", References = "references", ["MIME-Version"] = "text, html and attachments",

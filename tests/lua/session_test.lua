@@ -213,7 +213,7 @@ describe("run", function()
   -- where the server hangs up, and what that means for the message
   for _, row in ipairs { { "banner", "not_sent" }, { "ehlo", "not_sent" }, { "auth", "not_sent" }, { "mail", "not_sent" }, { "rcpt", "not_sent" },
     { "data", "not_sent" }, { "dot", "unknown" }, { "quit", "sent" } } do
-    it(("is_%s_when_the_server_hangs_up_at_%s"):format(row[2], row[1]), function()
+    it(("rule_7_2_is_%s_when_the_server_hangs_up_at_%s"):format(row[2], row[1]), function()
       local got = talk({ engine = LOGIN }, up_to(row[1], function(sock) sock:close() end))
       assert.equal(row[2], got.outcome)
       if row[2] ~= "sent" then assert.same({ "LOST", "closed" }, { got.error, got.text }) end
@@ -225,7 +225,7 @@ describe("run", function()
     { "mail", "not_sent", TIMEOUTS.reply }, { "rcpt", "not_sent", TIMEOUTS.reply }, { "data", "not_sent", TIMEOUTS.reply },
     { "dot", "unknown", TIMEOUTS.final }, { "quit", "sent", limits.timeout_quit } } do
     local function silent(_, _, hear) hear "never said" end
-    it("gives_up_on_a_server_that_is_silent_at_" .. row[1], function()
+    it("rule_7_3_gives_up_on_a_server_that_is_silent_at_" .. row[1], function()
       local got = talk({ engine = LOGIN }, up_to(row[1], silent))
       assert.same({ row[2], row[3] }, { got.outcome, got.seconds })
       if row[2] ~= "sent" then assert.same({ "TIMEOUT", row[1] }, { got.error, got.step }) end
@@ -467,7 +467,7 @@ describe("tls", function()
 end)
 
 describe("the record", function()
-  it("marks_who_speaks_and_whether_in_private_and_shows_no_password", function()
+  it("rule_2_58_marks_who_speaks_and_whether_in_private_and_shows_no_password", function()
     local marks, all = {}, {}
     local got = talk({ engine = { user = "u", password = "hunter2", trace = true },
       run = { record = function(mark, text)

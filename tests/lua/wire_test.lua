@@ -1,14 +1,14 @@
 -- Plays the dialogues of tests/wire/ against the engine: whole, then one octet at a time.
 --
 --   # comment
---   ! to a@x.example b@x.example     options: to, user, password, tls, pipeline, cleartext_auth, ehlo
+--   ! to a@x.example b@x.example     options: to, from, user, password, tls, pipeline, cleartext_auth, ehlo
 --   S: what the server says, one line    C: what the client must say, one line
 --   M: the body, to its final dot        T: the TLS handshake        X: the line is cut
 --   = sent|refused|not_sent|unknown CODE|- REPLY|- STEP   how the message must end
 local core = require "directmail.core"
 
 local function read(path)
-  local script, options, to, ending = {}, { ehlo = "client.example" }, { "b@x.example" }, nil
+  local script, options, to, from, ending = {}, { ehlo = "client.example" }, { "b@x.example" }, "a@x.example", nil
   for line in io.lines(path) do
     local mark, rest = line:match "^(.):? ?(.*)$"
     if mark == "!" then
@@ -16,6 +16,8 @@ local function read(path)
       if key == "to" then
         to = {}
         for one in value:gmatch "%S+" do to[#to + 1] = one end
+      elseif key == "from" then
+        from = value:match "^<(.*)>$"
       else
         options[key] = value
       end
@@ -29,13 +31,23 @@ local function read(path)
     end
   end
   assert(ending, path .. ": no ending")
-  return { script = script, options = options, to = to, ending = ending }
+  return { script = script, options = options, to = to, from = from, ending = ending }
+end
+
+-- Rule 2.9 (RFC 2920, 3.1): what stands at the end of a group, wherever it stands.
+local LAST = { EHLO = true, HELO = true, STARTTLS = true, AUTH = true, DATA = true, QUIT = true, NOOP = true }
+
+local function ends_its_group(bytes)
+  bytes = bytes:gsub("^Subject: .-\r\n%.\r\n", "")
+  for line, after in bytes:gmatch "(.-)\r\n()" do
+    if LAST[line:match "^%a*"] then assert.are.equal(#bytes + 1, after, line .. " is followed in the same write") end
+  end
 end
 
 -- The engine's own words are consumed from `said`; the script tells what they must be.
 local function play(case, chunk)
   local message = assert(core.message {
-    mail_from = "a@x.example", rcpt_to = case.to, fields = { { "Subject", "text", "hi" } }, text = ".hi\n", boundary = "b",
+    mail_from = case.from, rcpt_to = case.to, fields = { { "Subject", "text", "hi" } }, text = ".hi\n", boundary = "b",
   })
   local engine = assert(core.smtp(case.options))
   assert(engine:push(1, message))
@@ -63,6 +75,7 @@ local function play(case, chunk)
   for _ = 1, 10000 do
     local want, a, b, c = engine:next()
     if want == "write" then
+      ends_its_group(a)
       said = said .. a
       while take_client() do end
     elseif want == "read" then

@@ -1,0 +1,161 @@
+-- directmail.smtp: one message to one server, over a network and a clock in memory.
+local mails = require "directmail.mail"
+local memory = require "directmail.host.memory"
+
+-- Send a message to a server written as function(say, hear, n) for its n-th connection: say sends lines, hear(text)
+-- gives what came until that text did. Returns receipt, err, the host, and what each connection heard.
+local function send(fields, settings, serve)
+  local host = memory.new()
+  local listener = assert(host.listen("192.0.2.25", 25))
+  local tcp = host.tcp
+  if settings.ip then           -- the address that our end has
+    function host.tcp(...)
+      local sock = tcp(...)
+      function sock.getsockname() return settings.ip end
+      return sock
+    end
+  end
+  local heard = {}
+  host.spawn(function()
+    for n = 1, 10 do
+      local sock = listener:accept()
+      if not sock then return end
+      sock:settimeouts(nil, nil, 1e7)
+      heard[n] = ""
+      local function say(...)
+        for _, line in ipairs { ... } do sock:send(line .. "\r\n") end
+      end
+      local at = 1
+      local function hear(text)
+        while not heard[n]:find(text, at, true) do
+          local bytes = sock:receiveany(65536)
+          if not bytes then return nil end
+          heard[n] = heard[n] .. bytes
+        end
+        local from = at
+        at = select(2, heard[n]:find(text, at, true)) + 1
+        return heard[n]:sub(from, at - 1)
+      end
+      serve(say, hear, n)
+      sock:close()
+    end
+  end)
+  local options = { smtp = "smtp://192.0.2.25:25", auth = "off", via = "smtp" }
+  for name, value in pairs(settings) do
+    if name ~= "ip" then options[name] = value end
+  end
+  local mail = assert(mails.new(options, host, 1))
+  local message = { from = "a@x.example", to = "b@x.example", subject = "s", text = "t" }
+  for name, value in pairs(fields) do message[name] = value end
+  local receipt, e = mail:send(message)
+  return receipt, e, host, heard
+end
+
+-- A server that takes no more than `most` recipients in one transaction.
+local function takes(most, answers)
+  return function(say, hear, n)
+    say "220 x"
+    hear "\r\n"
+    say("250-x", "250-ENHANCEDSTATUSCODES", "250 PIPELINING")
+    local group, taken = hear "DATA\r\n", 0
+    say "250 ok"
+    for address in group:gmatch "RCPT TO:<(.-)>" do
+      local own = answers and answers(address, n)
+      if own then say(own)
+      elseif taken == most then say "452 4.5.3 too many recipients"
+      else
+        taken = taken + 1
+        say "250 ok"
+      end
+    end
+    if taken == 0 then
+      say "554 no valid recipients"
+    else
+      say "354 go"
+      hear "\r\n.\r\n"
+      say(("250 taken ###envid=%d"):format(n))
+    end
+    hear "QUIT\r\n"
+    say "221 bye"
+  end
+end
+
+local function recipients(n)
+  local list = {}
+  for i = 1, n do list[i] = ("r%d@x.example"):format(i) end
+  return list
+end
+
+describe("smtp", function()
+  it("rule_1_16_says_an_address_literal_where_the_machine_has_no_name", function()
+    for ip, words in pairs { ["192.0.2.7"] = "EHLO [192.0.2.7]\r\n", ["2001:db8::1"] = "EHLO [IPv6:2001:db8::1]\r\n" } do
+      local receipt, e, _, heard = send({}, { ip = ip }, takes(9))
+      assert.is_truthy(receipt, tostring(e))
+      assert.equal(words, heard[1]:sub(1, #words))
+    end
+    local _, _, _, heard = send({}, { ehlo = "mx.example" }, takes(9))
+    assert.matches("^EHLO mx%.example\r\n", heard[1])
+  end)
+
+  it("rule_1_24_sends_to_the_rest_when_the_server_takes_no_more_recipients", function()
+    local receipt, e, _, heard = send({ to = recipients(7), message_id = "<1@x.example>" }, {}, takes(3))
+    assert.is_truthy(receipt, tostring(e))
+    assert.same(recipients(7), receipt.accepted)
+    assert.same({}, receipt.refused)
+    assert.equal(3, #heard)
+    for _, said in ipairs(heard) do assert.matches("Message%-ID: <1@x%.example>", said) end
+    assert.is_nil(heard[2]:find("RCPT TO:<r3@", 1, true))
+    assert.matches("To: r1@x%.example, .*r7@x%.example", (heard[3]:gsub("\r\n ", " ")), "the header still names them all")
+  end)
+
+  it("rule_1_24_keeps_apart_who_is_refused_for_another_reason", function()
+    local receipt, _, _, heard = send({ to = recipients(4) }, {}, takes(2, function(address)
+      if address:find "^r1" then return "550 5.1.1 no such user" end
+      if address:find "^r2" then return "452 4.2.2 mailbox full" end        -- of its mailbox: a new transaction would not help
+    end))
+    assert.same({ "r3@x.example", "r4@x.example" }, receipt.accepted)
+    assert.same({ "r1@x.example", "r2@x.example" }, { receipt.refused[1].address, receipt.refused[2].address })
+    assert.equal(1, #heard)
+    receipt, _, _, heard = send({ to = recipients(4) }, {}, takes(2, function(address, n)
+      if n == 2 and address:find "^r4" then return "550 5.1.1 no such user" end
+    end))
+    assert.same({ "r1@x.example", "r2@x.example", "r3@x.example" }, receipt.accepted)
+    assert.equal("r4@x.example", receipt.refused[1].address)
+    assert.matches("^550", receipt.refused[1].reply)
+    assert.same({ 1, 2 }, { #receipt.refused, #heard })
+  end)
+
+  it("rule_1_24_says_of_the_rest_what_became_of_it", function()
+    local plays_along = takes(1)
+    local receipt, _, _, heard = send({ to = recipients(2) }, {}, function(say, hear, n)
+      if n == 1 then return plays_along(say, hear, n) end
+      say "421 enough"
+    end)
+    assert.same({ "r1@x.example" }, receipt.accepted)
+    assert.same({ 1, 2 }, { #receipt.refused, #heard })
+    assert.equal("r2@x.example", receipt.refused[1].address)
+    assert.matches("421", receipt.refused[1].reply)
+    local e
+    receipt, e, _, heard = send({ to = recipients(2) }, {}, takes(0))
+    assert.is_nil(receipt)
+    assert.same({ "refused", "452", true, 1 }, { e.outcome, e.detail, e.retry, #heard })
+  end)
+
+  -- RFC 5321, 4.5.3.2, calls these the least; a mail that may have been taken gets ten minutes to say so.
+  for _, row in ipairs { { "banner", 300, {} }, { "mail", 300, { "220 x", "250 x" } }, { "data", 300, { "220 x", "250 x", "250 ok", "250 ok" } },
+    { "dot", 600, { "220 x", "250 x", "250 ok", "250 ok", "354 go" } } } do
+    it(("rule_1_27_waits_%d_seconds_at_%s"):format(row[2], row[1]), function()
+      local function silent(say, hear)
+        for i, line in ipairs(row[3]) do
+          if i > 1 then hear "\r\n" end
+          say(line)
+        end
+        hear "never said"
+      end
+      local _, e, host = send({}, {}, silent)
+      assert.same({ "TIMEOUT", row[1], row[2] }, { e.code, e.where.step, host.tick() })
+      _, e, host = send({}, { timeouts = { reply = 7, final = 8 } }, silent)
+      assert.same({ "TIMEOUT", row[1], row[1] == "dot" and 8 or 7 }, { e.code, e.where.step, host.tick() })
+    end)
+  end
+end)
