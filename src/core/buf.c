@@ -23,7 +23,15 @@ bool dm_view_same(dm_view a, const char *text) {
 }
 
 bool dm_one_line(dm_view v) {
-    for (size_t i = 0; i < v.n; i++)
+    const uint64_t each = UINT64_C(0x0101010101010101);         /* times k: k in every octet */
+    size_t i = 0;
+    for (; v.n - i >= 8; i += 8) {      /* an octet below 14 borrows; so may one that lies behind such a one */
+        uint64_t x = dm_eight(v.p + i);
+        if (((x - 14 * each) & ~x & 128 * each) == 0) continue;
+        for (size_t k = i; k < i + 8; k++)
+            if (v.p[k] == '\r' || v.p[k] == '\n' || v.p[k] == '\0') return false;
+    }
+    for (; i < v.n; i++)
         if (v.p[i] == '\r' || v.p[i] == '\n' || v.p[i] == '\0') return false;
     return true;
 }
@@ -66,7 +74,7 @@ char *dm_buf_room(dm_buf *b, size_t n) {
 }
 
 dm_code dm_buf_add(dm_buf *b, const void *p, size_t n) {
-    char *to = dm_buf_room(b, n);
+    char *to = b->code == DM_OK && n < b->cap - b->n ? b->p + b->n : dm_buf_room(b, n);
     if (to && n) {
         memcpy(to, p, n);
         b->n += n;
@@ -78,7 +86,11 @@ dm_code dm_buf_adds(dm_buf *b, const char *text) { return dm_buf_add(b, text, st
 
 dm_code dm_buf_addv(dm_buf *b, dm_view v) { return dm_buf_add(b, v.p, v.n); }
 
-dm_code dm_buf_addc(dm_buf *b, char c) { return dm_buf_add(b, &c, 1); }
+dm_code dm_buf_addc(dm_buf *b, char c) {
+    if (b->code != DM_OK || b->n == b->cap) return dm_buf_add(b, &c, 1);
+    b->p[b->n++] = c;
+    return DM_OK;
+}
 
 dm_code dm_buf_addf(dm_buf *b, const char *format, ...) {
     va_list args;

@@ -7,6 +7,7 @@
 
 enum {
     PATH = 254,                 /* RFC 5321 section 4.5.3.1.3: 256 with its brackets */
+    LABEL = sizeof ((dm_error *)NULL)->field,
     LIST = 76                   /* RFC 2047 section 2: a line with an encoded word, and any of a list may hold one */
 };
 
@@ -15,13 +16,16 @@ enum {
 enum rule { ONCE, OURS, NEVER };
 static const struct {
     const char *name;
+    size_t n;
     enum rule rule;
 } special[] = {
-    {"Date", ONCE}, {"From", ONCE}, {"Sender", ONCE}, {"Reply-To", ONCE}, {"To", ONCE}, {"Cc", ONCE},
-    {"Message-ID", ONCE}, {"In-Reply-To", ONCE}, {"References", ONCE}, {"Subject", ONCE},
-    {"MIME-Version", OURS}, {"Content-Type", OURS}, {"Content-Transfer-Encoding", OURS},
-    {"Content-Disposition", OURS}, {"Content-ID", OURS},
-    {"Bcc", NEVER}, {"Resent-Bcc", NEVER},
+#define X(name, rule) {name, sizeof name - 1, rule}
+    X("Date", ONCE), X("From", ONCE), X("Sender", ONCE), X("Reply-To", ONCE), X("To", ONCE), X("Cc", ONCE),
+    X("Message-ID", ONCE), X("In-Reply-To", ONCE), X("References", ONCE), X("Subject", ONCE),
+    X("MIME-Version", OURS), X("Content-Type", OURS), X("Content-Transfer-Encoding", OURS),
+    X("Content-Disposition", OURS), X("Content-ID", OURS),
+    X("Bcc", NEVER), X("Resent-Bcc", NEVER),
+#undef X
 };
 enum { SPECIALS = sizeof special / sizeof *special };
 
@@ -150,40 +154,43 @@ static dm_code write_mailboxes(dm_buf *out, const dm_field *f, size_t column) {
     return out->code;
 }
 
+/* The field's name as an error shows it. */
+static const char *label_of(const dm_field *f, char label[LABEL]) { return dm_header_quote(label, LABEL, f->name); }
+
 /* The gate of every value: what could begin a new field, or become something else on its way. Fills err. */
-static dm_code check_value(const dm_field *f, const char *label, dm_error *err) {
+static dm_code check_value(const dm_field *f, dm_error *err) {
+    char label[LABEL];
     if (f->kind == DM_FIELD_MAILBOXES) {
         for (size_t i = 0; i < f->count; i++) {
             const dm_mailbox *box = &f->mailboxes[i];
             size_t where;
             if (!dm_one_line(box->name) || !dm_one_line(box->address))
-                return dm_fail(err, DM_E_HEADER, label, "mailbox %zu holds a line break or NUL: take it out", i + 1);
+                return dm_fail(err, DM_E_HEADER, label_of(f, label), "mailbox %zu holds a line break or NUL: take it out", i + 1);
             if (!dm_utf8_valid(box->name, &where))
-                return dm_fail(err, DM_E_HEADER, label,
+                return dm_fail(err, DM_E_HEADER, label_of(f, label),
                                "the name of mailbox %zu is not UTF-8 from octet %zu on: convert it", i + 1, where + 1);
             if (!dm_header_path(box->address))
-                return dm_fail(err, DM_E_HEADER, label, "mailbox %zu has no address that can be written: check it with "
+                return dm_fail(err, DM_E_HEADER, label_of(f, label), "mailbox %zu has no address that can be written: check it with "
                                "the address parser first", i + 1);
         }
         return DM_OK;
     }
     if (!dm_one_line(f->value))
-        return dm_fail(err, DM_E_HEADER, label, "the value holds a line break or NUL: take it out");
+        return dm_fail(err, DM_E_HEADER, label_of(f, label), "the value holds a line break or NUL: take it out");
     if (f->kind == DM_FIELD_TEXT) {
         size_t where;
         if (!dm_utf8_valid(f->value, &where))
-            return dm_fail(err, DM_E_HEADER, label, "the value is not UTF-8 from octet %zu on: convert it", where + 1);
+            return dm_fail(err, DM_E_HEADER, label_of(f, label), "the value is not UTF-8 from octet %zu on: convert it", where + 1);
     } else if (!printable(trim(f->value))) {
-        return dm_fail(err, DM_E_HEADER, label, "the value may hold printable ASCII only");
+        return dm_fail(err, DM_E_HEADER, label_of(f, label), "the value may hold printable ASCII only");
     }
     return DM_OK;
 }
 
 static dm_code write_field(dm_buf *out, const dm_field *f, dm_error *err) {
     if (f->kind == DM_FIELD_MAILBOXES && f->count == 0) return DM_OK;
-    char label[sizeof err->field];
-    dm_header_quote(label, sizeof label, f->name);
-    dm_code code = check_value(f, label, err);
+    char label[LABEL];
+    dm_code code = check_value(f, err);
     if (code != DM_OK) return code;
 
     size_t from = out->n, column = f->name.n + 2;
@@ -199,30 +206,29 @@ static dm_code write_field(dm_buf *out, const dm_field *f, dm_error *err) {
     }
     dm_buf_adds(out, "\r\n");
     if (out->code != DM_OK) return out->code;
-    if (code != DM_OK) return dm_fail(err, DM_E_HEADER, label, "the value cannot be encoded");
+    if (code != DM_OK) return dm_fail(err, DM_E_HEADER, label_of(f, label), "the value cannot be encoded");
     if (!dm_header_fits(out, from))
-        return dm_fail(err, DM_E_HEADER, label, "a line would have more than %d octets and has no blank to fold at: "
+        return dm_fail(err, DM_E_HEADER, label_of(f, label), "a line would have more than %d octets and has no blank to fold at: "
                        "shorten the value", DM_LINE);
     return DM_OK;
 }
 
 /* Names: RFC 5322 section 2.2; and no dot in front, so that no header line ever needs dot-stuffing. */
 static dm_code check_name(const dm_field *f, size_t index, unsigned *seen, dm_error *err) {
-    char label[sizeof err->field];
     bool ok = f->name.n > 0 && f->name.p[0] != '.' && memchr(f->name.p, ':', f->name.n) == NULL;
     for (size_t i = 0; ok && i < f->name.n; i++) ok = f->name.p[i] > 32 && f->name.p[i] < 127;
-    dm_header_quote(label, sizeof label, f->name);
+    char label[LABEL];
     if (!ok)
-        return dm_fail(err, DM_E_HEADER, label, "the name of header field %zu may hold printable ASCII without blank "
+        return dm_fail(err, DM_E_HEADER, label_of(f, label), "the name of header field %zu may hold printable ASCII without blank "
                        "and colon only, and no dot in front", index + 1);
     for (size_t i = 0; i < SPECIALS; i++) {
-        if (!dm_view_same(f->name, special[i].name)) continue;
+        if (f->name.n != special[i].n || !dm_view_same(f->name, special[i].name)) continue;
         if (special[i].rule == OURS)
-            return dm_fail(err, DM_E_HEADER, label, "this field is written from the parts: leave it out");
+            return dm_fail(err, DM_E_HEADER, label_of(f, label), "this field is written from the parts: leave it out");
         if (special[i].rule == NEVER)
-            return dm_fail(err, DM_E_HEADER, label, "hidden recipients are never written: they belong in the envelope");
+            return dm_fail(err, DM_E_HEADER, label_of(f, label), "hidden recipients are never written: they belong in the envelope");
         if (*seen & 1u << i)
-            return dm_fail(err, DM_E_HEADER, label, "this field may stand once only (RFC 5322, 3.6)");
+            return dm_fail(err, DM_E_HEADER, label_of(f, label), "this field may stand once only (RFC 5322, 3.6)");
         *seen |= 1u << i;
     }
     return DM_OK;

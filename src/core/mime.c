@@ -390,7 +390,7 @@ static dm_code lay_out_parts(layout *l) {
                        mail->part_count, PARTS);
     if (mail->calendar_method.n > 0 && dm_header_token(mail->calendar_method) != mail->calendar_method.n)
         return dm_fail(l->err, DM_E_HEADER, "calendar_method", "one word is needed, like REQUEST (RFC 5546, 1.4)");
-    dm_buf_room(&l->m->frame, 1024 + 256 * mail->part_count);   /* one allocation in most cases */
+    dm_buf_room(&l->m->frame, 512 + 256 * mail->part_count + (texts_of(mail) > 1 ? 512 : 0));   /* one allocation in most cases */
     dm_code code = dm_header_write(&l->m->frame, mail->fields, mail->field_count, l->err);
     if (code == DM_OK) code = encode_leaves(l);
     size_t leaves = texts_of(mail) + mail->part_count;

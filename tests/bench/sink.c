@@ -22,6 +22,7 @@ typedef struct client {
     bool body;                          /* between 354 and the final dot */
     size_t kept;                        /* octets of 'held': an unfinished line or head, or what may be half a final dot */
     size_t left;                        /* HTTP: octets of a body still to come */
+    bool chunked;
     char held[KEPT];
 } client;
 
@@ -109,37 +110,57 @@ static size_t take_smtp(client *c, size_t n, tally *t) {
 
 /* ---- HTTP ----------------------------------------------------------------*/
 
-static const char answer[] =
-    "HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: 86\r\n"
-    "Connection: keep-alive\r\nx-acs-request-id: 4F4F3A5B-0E6C-5E8F-9C1D-0123456789AB\r\n\r\n"
-    "{\"EnvId\":\"600000000000000001\",\"RequestId\":\"4F4F3A5B-0E6C-5E8F-9C1D-0123456789AB\"}    ";
+static const char body[] = "{\"EnvId\":\"600000000000000001\",\"RequestId\":\"4F4F3A5B-0E6C-5E8F-9C1D-0123456789AB\"}";
+static char answer[512];
+static size_t answer_n;
 
-static size_t length_of(const char *head, const char *end) {
-    for (const char *p = head; p && p < end; p = memchr(p, '\n', (size_t)(end - p))) {
-        if (*p == '\n') p++;
-        if (end - p > 15 && strncasecmp(p, "content-length:", 15) == 0) return (size_t)strtoul(p + 15, NULL, 10);
+static void write_answer(void) {
+    answer_n = (size_t)snprintf(answer, sizeof answer,
+        "HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\nContent-Type: application/json;charset=utf-8\r\n"
+        "Content-Length: %zu\r\nConnection: keep-alive\r\nx-acs-request-id: 4F4F3A5B-0E6C-5E8F-9C1D-0123456789AB\r\n\r\n%s",
+        sizeof body - 1, body);
+}
+
+static const char *field_of(const char *head, const char *end, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = head; (p = memchr(p, '\n', (size_t)(end - p)));)
+        if ((size_t)(end - ++p) > n && strncasecmp(p, name, n) == 0) return p + n;
+    return NULL;
+}
+
+/* The body's octets at the front of 'p', or SIZE_MAX when its end is not there: bodies here hold no "\r\n0\r\n\r\n". */
+static size_t body_part(client *c, const char *p, size_t n) {
+    if (!c->chunked) {
+        size_t some = n < c->left ? n : c->left;
+        c->left -= some;
+        return some;
     }
-    return 0;
+    const char *last = memmem(p, n, "\r\n0\r\n\r\n", 7);
+    if (!last) return SIZE_MAX;
+    c->left = 0;
+    return (size_t)(last + 7 - p);
 }
 
 static size_t take_http(client *c, size_t n, tally *t) {
     const char *p = room, *end = room + n;
-    while (p < end) {
+    while (p < end || (c->body && c->left == 0)) {
         if (!c->body) {
             const char *over = memmem(p, (size_t)(end - p), "\r\n\r\n", 4);
             if (!over) return (size_t)(end - p);
-            c->left = length_of(p, over + 2);
+            const char *length = field_of(p, over + 2, "content-length:");
+            c->chunked = !length && field_of(p, over + 2, "transfer-encoding:");
+            c->left = length ? (size_t)strtoul(length, NULL, 10) : c->chunked ? SIZE_MAX : 0;
             c->body = true;
             p = over + 4;
         }
-        size_t some = (size_t)(end - p) < c->left ? (size_t)(end - p) : c->left;
-        c->left -= some;
+        size_t some = body_part(c, p, (size_t)(end - p));
+        if (some == SIZE_MAX) return (size_t)(end - p) < 6 ? (size_t)(end - p) : 6;
         p += some;
         if (c->left == 0) {
             c->body = false;
             t->arrived++;
             t->ended = bench_now();
-            SAY(answer);
+            say(answer, answer_n);
         }
     }
     return 0;
@@ -186,7 +207,7 @@ static void serve(int listener, tally *t, const char *banner, size_t (*take)(cli
             setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
             if (t->connections++ == 0) t->began = bench_now();
             e.data.ptr = c;
-            if (send(c->fd, banner, strlen(banner), MSG_NOSIGNAL) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &e) != 0)
+            if ((*banner && send(c->fd, banner, strlen(banner), MSG_NOSIGNAL) < 0) || epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &e) != 0)
                 bench_die("accept");
         }
     }
@@ -194,4 +215,7 @@ static void serve(int listener, tally *t, const char *banner, size_t (*take)(cli
 
 void sink_smtp(int listener, tally *t) { serve(listener, t, "220 sink ESMTP\r\n", take_smtp); }
 
-void sink_http(int listener, tally *t) { serve(listener, t, "", take_http); }
+void sink_http(int listener, tally *t) {
+    write_answer();
+    serve(listener, t, "", take_http);
+}

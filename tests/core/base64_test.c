@@ -2,6 +2,7 @@
 #include "bytes.h"
 
 #include "alloc.h"
+#include "base64.h"
 
 static dm_buf out;
 
@@ -109,6 +110,65 @@ static void any_chunking_gives_the_same_lines_and_the_forecast_is_exact(void **s
     dm_buf_clear(&back);
 }
 
+/* Both ways on one list, and the portable one is the judge: every length up to four lines and some long ones,
+** at every offset from an aligned address, whole and cut anywhere. The octets lie at the end of their memory. */
+static void every_way_gives_what_the_portable_way_gives(void **state) {
+    (void)state;
+    uint64_t seed = 0x6261736536340002;
+    static const size_t longer[] = {1000, 4095, 4096, 4097, 70000};
+    dm_buf judge, lines;
+    dm_buf_init(&judge, 200000);
+    dm_buf_init(&lines, 200000);
+    assert_true(dm_base64_can(DM_BASE64_PORTABLE));
+    if (!dm_base64_can(DM_BASE64_AVX2)) print_message("# this machine has no AVX2: the portable way meets itself\n");
+    dm_base64_way other = dm_base64_can(DM_BASE64_AVX2) ? DM_BASE64_AVX2 : DM_BASE64_PORTABLE;
+    for (size_t i = 0; i < 240 + sizeof longer / sizeof *longer; i++) {
+        size_t n = i < 240 ? i : longer[i - 240], offset = i % 33;
+        char *memory = malloc(offset + n + 1), *in = memory + offset + 1;
+        fill(in, n, &seed);
+        judge.n = out.n = lines.n = 0;
+        dm_base64_by(DM_BASE64_PORTABLE, &judge, (dm_view){in, n});
+        dm_base64_by(other, &out, (dm_view){in, n});
+        if (out.n != judge.n || (n > 0 && memcmp(out.p, judge.p, out.n))) fail_msg("%zu octets on one line", n);
+        for (size_t first = 0; first <= (n < 240 ? n : 200); first++) {
+            dm_base64_lines s = {0}, t = {0};
+            judge.n = lines.n = 0;
+            dm_base64_put_by(DM_BASE64_PORTABLE, &judge, &s, (dm_view){in, n});
+            dm_base64_put_by(other, &lines, &t, (dm_view){in, first});
+            dm_base64_put_by(other, &lines, &t, (dm_view){in + first, n - first});
+            dm_base64_end(&judge, &s);
+            dm_base64_end(&lines, &t);
+            if (lines.n != judge.n || (n > 0 && memcmp(lines.p, judge.p, lines.n))) fail_msg("%zu octets, cut at %zu", n, first);
+        }
+        free(memory);
+    }
+    dm_buf_clear(&judge);
+    dm_buf_clear(&lines);
+}
+
+/* Each of the 4096 pairs of characters, in every place of a vector. */
+static void every_way_knows_the_whole_alphabet(void **state) {
+    (void)state;
+    static unsigned char in[4096 * 3];
+    for (unsigned i = 0; i < 4096; i++) {
+        unsigned bits = i << 12 | ((i * 61 + 7) & 4095);
+        in[3 * i] = (unsigned char)(bits >> 16);
+        in[3 * i + 1] = (unsigned char)(bits >> 8);
+        in[3 * i + 2] = (unsigned char)bits;
+    }
+    dm_buf judge;
+    dm_buf_init(&judge, 100000);
+    for (size_t skip = 0; skip < 24; skip += 3) {
+        judge.n = out.n = 0;
+        dm_view v = {(char *)in + skip, sizeof in - skip};
+        dm_base64_by(DM_BASE64_PORTABLE, &judge, v);
+        dm_base64(&out, v);             /* the way that this machine takes */
+        assert_int_equal(out.n, judge.n);
+        assert_memory_equal(out.p, judge.p, out.n);
+    }
+    dm_buf_clear(&judge);
+}
+
 static void a_state_that_ended_begins_anew(void **state) {
     (void)state;
     dm_base64_lines s = {0};
@@ -201,6 +261,8 @@ int main(void) {
         cmocka_unit_test(every_value_of_six_bits_has_its_letter),
         cmocka_unit_test(rule_4_9_lines_of_76_with_crlf_between_them_and_padding),
         cmocka_unit_test(any_chunking_gives_the_same_lines_and_the_forecast_is_exact),
+        cmocka_unit_test(every_way_gives_what_the_portable_way_gives),
+        cmocka_unit_test(every_way_knows_the_whole_alphabet),
         cmocka_unit_test(a_state_that_ended_begins_anew),
         cmocka_unit_test(decoding_skips_white_space),
         cmocka_unit_test(what_is_not_base64_is_refused_and_appends_nothing),

@@ -56,9 +56,9 @@ def differences(meant, found, squeezed, without):
     for field in sorted((set(meant) | set(found)) - {"n"} - without):
         a, b = tidy(meant.get(field)), tidy(found.get(field))
         # A message ends in a line end, whether its only text did or not (RFC 5321, 4.1.1.4).
-        if field in ("text", "html") and "(" not in meant["structure"] and (a or "") + "\n" == b:
+        if field in ("text", "html") and "(" not in meant.get("structure", "(") and (a or "") + "\n" == b:
             b = a
-        if squeezed and field in ("from", "to", "cc", "reply_to", "subject", "headers"):
+        if squeezed and field in ("from", "to", "cc", "reply_to", "subject", "headers", "attachments"):
             a, b = squeeze(a), squeeze(b)
         if a != b:
             where, a, b = first_difference(a, b)
@@ -72,10 +72,10 @@ def main(meant, found, *options):
     with open(found, encoding="utf-8") as f:
         found = [json.loads(line) for line in f]
     count = 0
-    for a, b in zip(meant, found):
+    for number, (a, b) in enumerate(zip(meant, found), 1):
         for line in differences(a, b, "--squeeze" in options, without):
             count += 1
-            print("mail %d: %s" % (a["n"], line))
+            print("mail %d: %s" % (number, line))
     if len(meant) != len(found):
         count += 1
         print("%d mails were meant, %d were found" % (len(meant), len(found)))

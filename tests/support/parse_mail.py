@@ -80,9 +80,10 @@ def leaves(part):
 
 
 def text(part):
-    if part.get_content_charset() != "utf-8":
+    octets = part.get_payload(decode=True)
+    if part.get_content_charset("us-ascii") not in ("utf-8", "us-ascii"):
         raise ValueError("the charset is %s" % part.get_content_charset())
-    return part.get_payload(decode=True).decode("utf-8").replace("\r\n", "\n")
+    return octets.decode(part.get_content_charset("us-ascii")).replace("\r\n", "\n")
 
 
 def attachment(part):

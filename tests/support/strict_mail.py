@@ -121,6 +121,8 @@ def entity(octets, top=False):
     coding = fields.get(b"content-transfer-encoding", b" 7bit").strip()
     if b"content-disposition" in fields:
         parameters(fields[b"content-disposition"])
+    elif kind.startswith(b"text/"):
+        need(params.get(b"charset") == b"utf-8", "a text without charset=utf-8")
     high = any(c > 127 for c in body)
     need(not high or coding == b"8bit", "octets over 127 in a part that is %s" % coding.decode())
     need(coding != b"8bit" or high, "8bit is said of a part that is not")
