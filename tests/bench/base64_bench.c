@@ -44,7 +44,7 @@ int main(void) {
         memset(flat, 0, n / 57 * 78 + 78);
         dm_buf out;
         dm_buf_init(&out, 2 * n + 1000);
-        double rate[WAYS][ROUNDS];
+        double rate[WAYS][ROUNDS] = {{0}};
         for (int round = 0; round < ROUNDS; round++)
             for (int way = 0; way < WAYS; way++) {
                 if (way == DM_BASE64_AVX2 && !dm_base64_can(DM_BASE64_AVX2)) continue;
@@ -59,9 +59,9 @@ int main(void) {
                 }
                 rate[way][round] = (double)n * (double)turns / (now() - start) / 1e9;
             }
+        for (int way = 0; way < WAYS; way++) qsort(rate[way], ROUNDS, sizeof **rate, by_value);
         for (int way = 0; way < WAYS; way++) {
             if (way == DM_BASE64_AVX2 && !dm_base64_can(DM_BASE64_AVX2)) continue;
-            qsort(rate[way], ROUNDS, sizeof **rate, by_value);
             printf("%8zu octets  %-8s %6.2f GB/s  %3.0f %% of the limit\n", n, names[way], rate[way][ROUNDS / 2],
                    100 * rate[way][ROUNDS / 2] / rate[LIMIT][ROUNDS / 2]);
         }

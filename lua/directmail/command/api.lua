@@ -142,7 +142,8 @@ local function operations_in(source)
   for name in source:gmatch "api%s*%[%s*[\"'](%u%w+)[\"']%s*%]" do found[name] = true end
   if source:find ":%s*send%s*[%({]" or source:find ":%s*send_all%s*[%({]" then found.SingleSendMail = true end
   if source:find "%.batch%s*[%({]" then
-    for _, name in ipairs { "BatchSendMail", "QueryReceiverByParam", "QueryTemplateByParam" } do found[name] = true end
+    for _, name in ipairs { "BatchSendMail", "QueryReceiverByParam", "QueryReceiverDetail", "QueryTemplateByParam", "DescTemplate",
+      "QueryMailAddressByParam", "QueryTagByParam", "DescAccountSummary" } do found[name] = true end
   end
   return found
 end

@@ -85,8 +85,10 @@ local function read_content(path, subject)
   local bytes, e = text.read("--content", path)
   if not bytes then return nil, e end
   local content
-  if bytes:find "^\u{FEFF}?%s*{%s*\"" then
-    local ok, given = pcall(cjson.decode, (bytes:gsub("^\u{FEFF}", "")))
+  bytes = bytes:gsub("^\u{FEFF}", "")
+  -- no HTML begins so, and a text with {variables} has no quote behind the brace
+  if bytes:find "^%s*{%s*\"" then
+    local ok, given = pcall(cjson.decode, bytes)
     if not ok or type(given) ~= "table" then return usage.wrong(("--content %s is no JSON"):format(path), 'write {"subject":…,"html":…,"text":…}') end
     for name, value in pairs(given) do
       if name ~= "subject" and name ~= "html" and name ~= "text" or type(value) ~= "string" then
