@@ -262,7 +262,7 @@ describe("directmail sign OPERATION", function()
 
   it("shows_neither_the_secret_nor_a_token_nor_a_secret_parameter", function()
     local folder = command.folder()
-    command.write(folder .. "/password", "Newpass+12word\n")
+    command.write(folder .. "/password", "NewPass+12word\n")
     for _, more in ipairs { { "--algorithm=v1" }, { "--algorithm=v3" }, { "--algorithm=v1", "--json" }, { "--algorithm=v3", "--json" },
       { "--algorithm=v1", "--json", "--method=GET" }, { "--algorithm=v3", "--json", "--method=GET" } } do
       local status, out, err = run { "sign", "ModifyMailAddress", "--MailAddressId", "1", "--Password", "@" .. folder .. "/password",
@@ -270,7 +270,7 @@ describe("directmail sign OPERATION", function()
       assert.equal(0, status)
       has(out, "********")
       has(err, "secrets are shown as ********")
-      for _, secret in ipairs { "hiddensecret", "CAIS", "Newpass", "12word" } do lacks(out .. err, secret) end
+      for _, secret in ipairs { "hiddensecret", "CAIS", "NewPass", "12word" } do lacks(out .. err, secret) end
     end
     command.remove(folder)
     local status, out, err = run { "sign", "ModifyMailAddress", "--MailAddressId", "1", "--Password", "Newpass12word" }

@@ -208,6 +208,11 @@ describe("sign.explain", function()
     _, found = of((v1 { Password = "Abcdefgh12&rest" }:gsub("12%%2526rest", "12%%26rest")), v1 { Password = "Abcdefgh12&rest" })
     lacks(found.yours .. found.theirs .. found.cause, "Abcd")
     lacks(found.yours .. found.theirs .. found.cause, "rest")
+    -- before the difference
+    _, found = of_v3((v3 { headers = { ["x-acs-version"] = "1", ["x-acs-token"] = "topsecret" } }.canonical_request:gsub("\n\n(content%-type;)", "\n%1")),
+      v3 { headers = { ["x-acs-version"] = "1", ["x-acs-token"] = "topsecret" } })
+    lacks(found.yours .. found.theirs, "topsecret")
+    has(found.yours, "x-acs-token:********\\nx-acs-version")
     -- behind the difference
     _, found = of(v1 { SecurityTokem = "1", SecurityToken = "topsecret" }, v1 { SecurityTokem = "2", SecurityToken = "topsecret" })
     lacks(found.yours .. found.theirs, "topsecret")

@@ -13,6 +13,7 @@ init.lua|__index|1|loads a module at its first use
 mail.lua|__index|1|makes the function of an operation when it is first named
 catalogue.lua|pcall|2|reads and writes JSON that is whole in memory
 api.lua|pcall|1|decodes JSON that is whole in memory
+sign/answer.lua|pcall|1|decodes JSON that is whole in memory
 settings.lua|pcall|1|chooses a region out of a table
 bulk.lua|__close|1|Lua 5.4 only, where closing may yield
 host/nginx.lua|pcall|3|loads ffi, declares a struct, reads one: nothing of it is a socket

@@ -53,19 +53,21 @@ local function excerpt(side, at, from, secret)
   local behind = unit + #(text:match("^%%25%x%x", unit) or text:match("^%%%x%x", unit) or text:sub(unit, unit))
   from = unit_start(text, math.max(from and from <= at and from or 1, at - BEFORE, 1))
   local last = secret and behind - 1 or unit_start(text, math.min(at + AFTER, #text + 1)) - 1
-  local shown = text:sub(from, last)
+  local shown, done = {}, from
   for _, place in ipairs(secret_places(side)) do
-    local a, b = math.max(place[1], from), math.min(place[2], last)
-    if a <= b and place[1] >= behind then
-      last = a - 1
-      shown = shown:sub(1, a - from)
-      break
-    elseif a <= b then
-      local middle = unit >= a and unit <= b and text:sub(unit, behind - 1) or ""
-      local stars = STARS .. middle .. (middle ~= "" and behind <= b and STARS or "")
-      shown = shown:sub(1, a - from) .. stars .. shown:sub(b - from + 2)
+    local a, b = math.max(place[1], done), math.min(place[2], last)
+    if a <= b then
+      shown[#shown + 1] = text:sub(done, a - 1)
+      done = b + 1
+      if place[1] >= behind then
+        last = a - 1
+        break
+      end
+      local within = unit >= a and unit <= b
+      shown[#shown + 1] = STARS .. (within and text:sub(unit, behind - 1) or "") .. (within and behind <= b and STARS or "")
     end
   end
+  shown = table.concat(shown) .. text:sub(done, last)
   return (from > 1 and "…" or "") .. err.printable(shown) .. (last < #text and "…" or "")
 end
 
