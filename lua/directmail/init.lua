@@ -70,7 +70,7 @@ end
 function M.wait(task, ...) return host.wait(task, ...) end
 
 -- Modules of their own, loaded when first named.
-local MODULES = { batch = true, csv = true, sandbox = true, sign = true, templates = true, testing = true }
+local MODULES = { batch = true, csv = true, sandbox = true, sign = true, templates = true, testing = true, store = true }
 
 setmetatable(M, {
   __index = function(t, name)

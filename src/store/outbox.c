@@ -29,7 +29,7 @@ typedef struct row {
 static dm_db_code insert(dm_db *db, int64_t now, int64_t due, dm_view key, dm_view hash, dm_job_state state, bool queued, dm_job *job) {
     sqlite3_stmt *s = dm_db_statement(db, DM_SQL_INSERT,
         "INSERT INTO jobs (key, hash, state, tries, due, made, queued) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-        " ON CONFLICT (key) DO NOTHING RETURNING id");
+        " ON CONFLICT (key) DO NOTHING");        /* RETURNING would make a temporary table for each row */
     if (!s) return db->error.code;
     *job = (dm_job){.tries = queued ? 0 : 1, .state = state, .due = due, .made = now};
     dm_db_text(db, s, 1, key);
@@ -39,11 +39,8 @@ static dm_db_code insert(dm_db *db, int64_t now, int64_t due, dm_view key, dm_vi
     dm_db_int(db, s, 5, due);
     dm_db_int(db, s, 6, now);
     dm_db_int(db, s, 7, queued);
-    dm_db_code code = dm_db_step(db, s);
-    if (code == DM_DB_OK) return DM_DB_NO;      /* the key is there */
-    if (code != DM_DB_ROW) return code;
-    job->id = sqlite3_column_int64(s, 0);
-    code = dm_db_step(db, s);
+    dm_db_code code = dm_db_change(db, s);      /* DM_DB_NO: the key is there */
+    job->id = sqlite3_last_insert_rowid(db->sql);
     return code;
 }
 

@@ -256,7 +256,7 @@ end)
 describe("directmail send", function()
   it("has an option for each setting that holds no secret", function()
     local elsewhere = { route = true, pipeline = true, timeouts = true, transport = true, transcript = true, verbose = true, rate = true,
-      sendmail_rewrite = true }
+      sendmail_rewrite = true, store = true }
     local secret = { smtp_password = true, access_key_secret = true, security_token = true }
     local _, help = command.run { "send", "--help" }
     for _, name in ipairs(require "directmail.settings".NAMES) do

@@ -221,8 +221,8 @@ end)
 -- ---- settings -------------------------------------------------------------------------------------
 
 describe("settings in nginx", function()
-  it("refuse ca and proxy by name", function()
-    for name, value in pairs { ca = "/etc/ssl/certs/ca-certificates.crt", proxy = "socks5://127.0.0.1:1080" } do
+  it("refuse ca, proxy and store by name", function()
+    for name, value in pairs { store = "/tmp/outbox.db", ca = "/etc/ssl/certs/ca-certificates.crt", proxy = "socks5://127.0.0.1:1080" } do
       local mail, e = rig:run([[ return directmail.new { [given.name] = given.value } ]], { name = name, value = value })
       assert.equal(json.null, mail)
       assert.same({ "OPTION", name, "not_sent" }, { e.code, e.detail, e.outcome })

@@ -12,6 +12,11 @@ local directmail = require "directmail"
 local message = directmail.message { from = "a@example.com", to = "b@example.com", subject = "您好", text = "Hi",
   attachments = { { name = "报告.csv", data = "a,b\r\n" } } }
 assert(message:size() == #message:bytes())
+local path = os.tmpname()
+local store = assert(require "directmail.store".open(path))
+assert(store:counts().waiting == 0)
+store:close()
+os.remove(path)
 print((_VERSION:gsub("Lua ", "")))
 EOF
 
