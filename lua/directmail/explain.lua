@@ -1,6 +1,6 @@
 --- What a refusal means: who is to blame, whether it passes by itself, what to do.
 -- For SMTP the rules are rows of src/data/smtp_errors.tsv, and the first that fits wins; for the API the codes are
--- rows of src/data/api_errors.tsv. Each row has its source.
+-- rows of src/data/api_errors.tsv. Each row has its source. Causes and remedies are there in English and in Chinese.
 -- @module directmail.explain
 local limits = require "directmail.data.limits"
 
@@ -9,6 +9,26 @@ local M = {}
 -- 47 KB of table: parsed when the first reply is explained, not when a program starts.
 local function rules()
   return require "directmail.data.smtp_errors"
+end
+
+--- The languages of causes and remedies.
+M.LANGUAGES = { "en", "zh" }
+
+-- Where Chinese sentences stand, by a rule's id.
+local CHINESE = { smtp = "directmail.data.smtp_errors_zh", api = "directmail.data.api_errors_zh" }
+
+local function known(language)
+  for _, one in ipairs(M.LANGUAGES) do
+    if one == (language or "en") then return one end
+  end
+  error(("unknown language %q"):format(tostring(language)), 3)
+end
+
+-- Cause and remedy of a rule: the row's own, or its `zh`, or those of the table of that kind.
+local function sentences(rule, kind, language)
+  if language == "en" then return rule.cause, rule.remedy end
+  local both = rule.zh or require(CHINESE[kind])[rule.id or rule.code]
+  return both[1], both[2]
 end
 
 -- The steps of a session (design, section 11) as the phases of the rules.
@@ -59,49 +79,55 @@ local function fits(rule, phase, code, text)
     and (text == nil or says(rule, text))
 end
 
-local function result(rule)
-  return { id = rule.id, cause = rule.cause, remedy = rule.remedy, blame = rule.blame, retry = rule.retry,
+local function result(rule, language)
+  local cause, remedy = sentences(rule, "smtp", language)
+  return { id = rule.id, cause = cause, remedy = remedy, blame = rule.blame, retry = rule.retry,
     permanent = rule.permanence == "permanent", source = rule.source, tag = rule.tag,
     phase = rule.phase ~= "any" and rule.phase or rule.hint }
 end
 
 -- No rule: the first digit is all we know (RFC 5321, 4.2.1).
-local function by_first_digit(code)
+local AGREED = { cause = "the server agreed", remedy = "nothing is to be done", retry = "no", permanence = "success",
+  zh = { "服务器同意", "无需处理" } }
+local DIGITS = {
+  [2] = AGREED, [3] = AGREED,
+  [4] = { cause = "the server refused for now", remedy = "try again later; read the server's text", retry = "backoff", permanence = "temporary",
+    zh = { "服务器暂时拒绝", "稍后重试，并看服务器返回的文字" } },
+  [5] = { cause = "the server refused for good", remedy = "read the server's text; do not send the same again", retry = "no",
+    permanence = "permanent", zh = { "服务器永久拒绝", "看服务器返回的文字，不要原样再发" } },
+}
+local NO_CODE = { cause = "this is no reply code of SMTP", remedy = "check that the peer is a mail server", retry = "no", permanence = "permanent",
+  zh = { "这不是 SMTP 的应答码", "检查对方是不是邮件服务器" } }
+
+local function by_first_digit(code, language)
   local digit = math.floor(code / 100)
-  if digit == 4 then
-    return { id = "4yz", cause = "the server refused for now", remedy = "try again later; read the server's text", blame = "none",
-      retry = "backoff", permanent = false, source = "RFC 5321 4.2.1" }
-  elseif digit == 5 then
-    return { id = "5yz", cause = "the server refused for good", remedy = "read the server's text; do not send the same again",
-      blame = "none", retry = "no", permanent = true, source = "RFC 5321 4.2.1" }
-  elseif digit == 2 or digit == 3 then
-    return { id = digit .. "yz", cause = "the server agreed", remedy = "nothing is to be done", blame = "none", retry = "no",
-      permanent = false, source = "RFC 5321 4.2.1" }
-  end
-  return { id = "none", cause = "this is no reply code of SMTP", remedy = "check that the peer is a mail server", blame = "none",
-    retry = "no", permanent = true, source = "RFC 5321 4.2.1" }
+  local row = DIGITS[digit] or NO_CODE
+  local cause, remedy = sentences(row, "smtp", language)
+  return { id = DIGITS[digit] and digit .. "yz" or "none", cause = cause, remedy = remedy, blame = "none", retry = row.retry,
+    permanent = row.permanence == "permanent", source = "RFC 5321 4.2.1" }
 end
 
 --- Explain one reply.
 -- @tparam table reply `phase` (a step of the session: connect banner ehlo starttls auth mail rcpt data dot quit; or event, for
 --   a delivery event's text; nil: not known), `code` (number), `text` (string, may be empty), `scope` ("directmail": our own
---   session with the service; "any", the default: all rules)
+--   session with the service; "any", the default: all rules), `language` ("en", the default, or "zh")
 -- @treturn table `{ id=, cause=, remedy=, blame=, retry="no"|"backoff"|"later"|"next-day", permanent=, source=, tag=, phase= }`;
 --   never nil: without a rule the first digit speaks
 function M.reply(reply)
-  local phase, text = phase_of(reply.phase), comparable(reply.text or "")
+  local language, phase, text = known(reply.language), phase_of(reply.phase), comparable(reply.text or "")
   local left_out = LEFT_OUT[reply.scope or "any"] or error(("unknown scope %q"):format(tostring(reply.scope)), 2)
   for _, rule in ipairs(rules()) do
-    if not left_out[rule.scope] and fits(rule, phase, reply.code, text) then return result(rule) end
+    if not left_out[rule.scope] and fits(rule, phase, reply.code, text) then return result(rule, language) end
   end
-  return by_first_digit(reply.code)
+  return by_first_digit(reply.code, language)
 end
 
 --- All rules that may be meant, for `directmail explain`: the same number says different things at different steps.
--- @tparam table about any of `code` (number), `text`, `phase`, `tag` ("sm060104"); what is left out does not choose
+-- @tparam table about any of `code` (number), `text`, `phase`, `tag` ("sm060104"); what is left out does not choose; `language`
 -- @treturn {table,...} as of `reply`, in matching order, one a rule; with a text only the rule that wins at each step;
 --   empty when nothing is known
 function M.list(about)
+  local language = known(about.language)
   local phase, text = phase_of(about.phase), about.text and about.text ~= "" and comparable(about.text) or nil
   local list, seen, won = {}, {}, {}
   for _, rule in ipairs(rules()) do
@@ -111,7 +137,7 @@ function M.list(about)
     if chosen and (about.tag == nil or rule.tag == about.tag) and not seen[rule.id] and not won[rule.phase]
       and fits(rule, phase, about.code, text) then
       seen[rule.id] = true
-      list[#list + 1] = result(rule)
+      list[#list + 1] = result(rule, language)
       if text then
         won[rule.phase] = true
         if rule.phase == "any" then break end
@@ -193,19 +219,22 @@ local function row_of(code)
 end
 
 -- No row: the class of the status is all we know (RFC 9110, 15).
+local CLIENT = { code = "4xx", our = "REFUSED", cause = "the service refused the request", blame = "none", retry = "no", outcome = "refused",
+  remedy = "read the service's message; do not send the same again", source = "RFC 9110 15.5",
+  zh = { "服务拒绝了请求", "看服务返回的说明，不要原样再发" } }
+local SERVER = { code = "5xx", our = "REFUSED", cause = "the service, or a server before it, has a fault", blame = "none", retry = "backoff",
+  outcome = "unknown", source = "RFC 9110 15.6",
+  remedy = "repeat what only reads, with growing pauses; after a send look the recipient up in the sending records first",
+  zh = { "服务或它前面的服务器有故障", "只读操作可以逐渐拉长间隔重试；发信请求要先按收信人查询发送记录" } }
+local NO_ANSWER = { code = "none", our = "PROTOCOL", cause = "this is no answer of the API", blame = "none", retry = "no", outcome = "unknown",
+  remedy = "check the API's address (DIRECTMAIL_API) and the proxy; after a send look the recipient up in the sending records first",
+  source = "RFC 9110 15",
+  zh = { "这不是 API 的应答", "检查 API 地址（DIRECTMAIL_API）和代理；发信之后要先按收信人查询发送记录" } }
+
 local function by_status(status)
-  if status == 429 then return row_of "throttling" end
-  if status and status >= 400 and status < 500 then
-    return { code = "4xx", our = "REFUSED", cause = "the service refused the request", blame = "none", retry = "no", outcome = "refused",
-      remedy = "read the service's message; do not send the same again", source = "RFC 9110 15.5" }
-  elseif status and status >= 500 then
-    return { code = "5xx", our = "REFUSED", cause = "the service, or a server before it, has a fault", blame = "none", retry = "backoff",
-      outcome = "unknown", source = "RFC 9110 15.6",
-      remedy = "repeat what only reads, with growing pauses; after a send look the recipient up in the sending records first" }
-  end
-  return { code = "none", our = "PROTOCOL", cause = "this is no answer of the API", blame = "none", retry = "no", outcome = "unknown",
-    remedy = "check the API's address (DIRECTMAIL_API) and the proxy; after a send look the recipient up in the sending records first",
-    source = "RFC 9110 15" }
+  if status == 429 then return (row_of "throttling") end
+  if status and status >= 400 and status < 500 then return CLIENT end
+  return status and status >= 500 and SERVER or NO_ANSWER
 end
 
 local function api_row(answer)
@@ -216,24 +245,30 @@ local function api_row(answer)
   return status and row_of(("HTTP %d"):format(status)) or by_status(status)
 end
 
-local function api_result(row)
-  return { id = row.code, cause = row.cause, remedy = row.remedy, blame = row.blame, retry = row.retry, permanent = row.retry == "no",
+local function api_result(row, language)
+  local cause, remedy = sentences(row, "api", language)
+  return { id = row.code, cause = cause, remedy = remedy, blame = row.blame, retry = row.retry, permanent = row.retry == "no",
     source = row.source, our = row.our, outcome = row.outcome, layer = row.layer, status = row.status }
 end
 
 --- Explain one answer of the API that is no success.
--- @tparam table answer `code` (the answer's Code, as it came; nil: it had none), `status` (of HTTP; nil: not known)
+-- @tparam table answer `code` (the answer's Code, as it came; nil: it had none), `status` (of HTTP; nil: not known), `language`
 -- @treturn table `{ id=, cause=, remedy=, blame=, retry="no"|"backoff"|"later"|"next-day"|"once", permanent=, source=,
 --   our=our error code, outcome="refused"|"unknown" of a call that sends mail, layer=, status=as documented }`; `once`: after
 --   the correction that the remedy names (the clock, the nonce, the token); never nil: without a row the status speaks
-function M.api(answer) return api_result(api_row(answer)) end
+function M.api(answer)
+  local language = known(answer.language)
+  return api_result(api_row(answer), language)
+end
 
 --- What a code of the API means, for `directmail explain`.
 -- @tparam string code in any case
+-- @tparam[opt="en"] string language
 -- @treturn table|nil as of `api`; nil when nothing is known about it
-function M.api_code(code)
+function M.api_code(code, language)
+  language = known(language)
   local row = row_of(code)
-  return row and api_result(row)
+  return row and api_result(row, language)
 end
 
 --- The fields of an error that an answer of the API calls for, ready for `err.new` beside `detail`, `reply`, `request_id` and `where`.

@@ -92,7 +92,7 @@ function M.new(outcome, said, context)
       }
     end
     local fields = explain.fields({
-      phase = said.step, code = said.code, text = text, scope = context.direct and "directmail" or "any",
+      phase = said.step, code = said.code, text = said.enhanced and said.enhanced .. " " .. text or text, scope = context.direct and "directmail" or "any",
     }, context.now)
     if said.error == "AUTH" then fields.code = "AUTH" end
     fields.detail, fields.outcome, fields.where, fields.reply = tostring(said.code), outcome, where, reply

@@ -112,6 +112,22 @@ local function lua_file(name, sentence, source, body)
   file("lua/directmail/data/" .. name .. ".lua", lines)
 end
 
+-- The Chinese sentences of some rows, in a file of their own, so that nobody parses them who does not read them. Rows with one
+-- key are one rule, with one pair of sentences.
+local function chinese(list, key, name, sentence, source)
+  local lines, said = {}, {}
+  for _, row in ipairs(list) do
+    for _, column in ipairs { "cause_zh", "remedy_zh" } do
+      if not row[column]:find("[\228-\233][\128-\191][\128-\191]") then fail(row, column .. " is not Chinese") end
+    end
+    local both = ("%s = { %s, %s }"):format("[" .. lua_string(row[key]) .. "]", lua_string(row.cause_zh), lua_string(row.remedy_zh))
+    if not said[row[key]] then lines[#lines + 1] = both
+    elseif said[row[key]] ~= both then fail(row, "the Chinese of one " .. key .. " differs") end
+    said[row[key]] = both
+  end
+  lua_file(name, sentence, source, lines)
+end
+
 -- ---- regions, rules, places, hints -> src/core/region.inc ------------------------
 
 local regions = rows("regions.tsv", { "id", "name", "api", "api_vpc?", "smtp?", "legacy?", "data?", "open", "source" })
@@ -270,7 +286,7 @@ local function pieces(row, pattern)
 end
 
 local replies = rows("smtp_errors.tsv", { "id", "scope", "phase", "hint?", "code?", "any", "none?", "permanence", "retry", "blame", "tag?",
-  "cause", "remedy", "source" })
+  "cause", "remedy", "source", "cause_zh", "remedy_zh" })
 body = {}
 local last
 local closed = {}
@@ -281,7 +297,7 @@ for _, row in ipairs(replies) do
   if closed[row.id] then fail(row, ("id %s is there already, on line %d"):format(row.id, closed[row.id])) end
   one_of(row, "phase", "connect auth mail rcpt data event any")
   if row.hint then one_of(row, "hint", "connect auth mail rcpt data") end
-  if row.code and not row.code:find("^[245]%d%d$") then fail(row, "code is no reply code") end
+  if row.code and not row.code:find("^[2345]%d%d$") then fail(row, "code is no reply code") end
   one_of(row, "permanence", "permanent temporary success")
   one_of(row, "retry", "no backoff later next-day")
   one_of(row, "blame", BLAMES)
@@ -305,11 +321,13 @@ for _, row in ipairs(replies) do
   last = row
 end
 lua_file("smtp_errors", "What SMTP replies mean, in matching order; directmail.explain reads them.", "smtp_errors.tsv", body)
+chinese(replies, "id", "smtp_errors_zh", "The cause and the remedy of each SMTP reply in Chinese, by the rule's id.", "smtp_errors.tsv")
 
 -- ---- error codes of the API ------------------------------------------------------------------
 
 -- `Missing<Name>` begins so and has a name behind it; `InvalidQuota<...>` may end there.
-local refusals = rows("api_errors.tsv", { "code", "status", "layer", "cause", "remedy", "our", "blame", "retry", "outcome", "source" })
+local refusals = rows("api_errors.tsv", { "code", "status", "layer", "cause", "remedy", "our", "blame", "retry", "outcome", "source",
+  "cause_zh", "remedy_zh" })
 body = {}
 for _, row in ipairs(refusals) do row.key = row.code:lower() end
 unique(refusals, "key")
@@ -337,6 +355,7 @@ for _, row in ipairs(refusals) do
   body[#body + 1] = "{ " .. table.concat(fields, ", "):gsub(", \n", ",\n") .. " }"
 end
 lua_file("api_errors", "What the API's error codes mean; directmail.explain reads them.", "api_errors.tsv", body)
+chinese(refusals, "code", "api_errors_zh", "The cause and the remedy of each error code of the API in Chinese.", "api_errors.tsv")
 
 -- ---- what SingleSendMail cannot carry --------------------------------------------------------
 

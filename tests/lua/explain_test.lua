@@ -33,14 +33,14 @@ describe("explain", function()
     assert.is_true(tried > 150)
   end)
 
-  it("has_121_rules_with_sentences_and_sources", function()
+  it("has_its_rules_with_sentences_and_sources", function()
     local ids, n = {}, 0
     for _, rule in ipairs(rules) do
       if not ids[rule.id] then n = n + 1 end
       ids[rule.id] = true
       for _, name in ipairs { "cause", "remedy", "source", "blame" } do assert.is_true(#rule[name] > 2, rule.id) end
     end
-    assert.equal(121, n)
+    assert.equal(128, n)        -- 121 of servers' words, six that agree, and the full mailbox
   end)
 
   it("tells_the_same_number_apart_by_step_and_text", function()
@@ -54,6 +54,17 @@ describe("explain", function()
     assert.equal("gen.556", id("rcpt", 556, "null MX"))
     assert.equal("gen.552.rcpt", id("rcpt", 552, "too many"))
     assert.equal("gen.552", id("dot", 552, "too many"))
+  end)
+
+  it("tells_a_full_mailbox_from_too_many_recipients", function()
+    for code, text in pairs { [552] = "5.2.2 <bob@example.com>: user over its limit", [452] = "4.2.2 try later", [422] = "the mailbox of bob is full",
+      [550] = "Mailbox for bob exceeds quota", [522] = "over quota", [554] = "quota exceeded" } do
+      local rule = explain.reply { phase = "rcpt", code = code, text = text }
+      assert.same({ "gen.mailbox.full", "recipient", "later", false }, { rule.id, rule.blame, rule.retry, rule.permanent }, text)
+    end
+    assert.equal("ali.mailbox.full", id("rcpt", 552, "mailbox is full"))
+    assert.equal("gen.550", id("rcpt", 550, "Sending quota exceeded"))
+    assert.equal("gen.552.rcpt", id("rcpt", 552, "15.2.2 and 5.2.21"))
   end)
 
   it("looks_at_what_must_not_be_there", function()
@@ -134,7 +145,9 @@ describe("explain", function()
     assert.same({ "4yz", "backoff", false, "none" }, { rule.id, rule.retry, rule.permanent, rule.blame })
     rule = explain.reply { phase = "rcpt", code = 599, text = "?" }
     assert.same({ "5yz", "no", true, "none" }, { rule.id, rule.retry, rule.permanent, rule.blame })
-    assert.equal("2yz", id("dot", 250, "ok"))
+    assert.equal("2yz", id("dot", 299, "ok"))
+    assert.equal("3yz", id("dot", 399, "ok"))
+    assert.is_false(explain.reply { code = 299 }.permanent)
     assert.equal("none", id("dot", 999, "ok"))
   end)
 
@@ -186,6 +199,88 @@ describe("explain", function()
     assert.same({ "dm.freq" }, ids { text = "too frequently sending" })
     assert.same({ "ne.dt.rbl" }, ids { text = "DT:RBL 163 smtp" })
     assert.same({}, ids { text = "hello" })
+  end)
+end)
+
+describe("explain, in Chinese", function()
+  local tables = { { "smtp_errors", "id" }, { "api_errors", "code" } }
+
+  -- A Chinese sentence holds Chinese characters and Chinese marks, and none of the English words around them.
+  local function is_chinese(text)
+    return text:find("[\228-\233][\128-\191][\128-\191]") ~= nil and not text:find("[,;] ") and not text:find("%.$")
+      and not (" " .. text .. " "):find(" the ")
+  end
+
+  it("has_both_sentences_of_every_rule_and_of_every_code", function()
+    for _, row in ipairs(tables) do
+      local chinese, seen = require("directmail.data." .. row[1] .. "_zh"), {}
+      for _, rule in ipairs(require("directmail.data." .. row[1])) do
+        local key = rule[row[2]]
+        local both = assert(chinese[key], key)
+        assert.equal(2, #both)
+        assert.is_true(is_chinese(both[1]) and is_chinese(both[2]), key .. ": " .. both[1] .. " / " .. both[2])
+        assert.are_not.equal(rule.cause, both[1])
+        assert.are_not.equal(rule.remedy, both[2])
+        seen[key] = true
+      end
+      for key in pairs(chinese) do assert.is_true(seen[key], key) end
+    end
+  end)
+
+  it("says_the_same_thing_with_the_same_sentence", function()
+    for _, row in ipairs(tables) do
+      local chinese, said = require("directmail.data." .. row[1] .. "_zh"), {}
+      for _, rule in ipairs(require("directmail.data." .. row[1])) do
+        local both = chinese[rule[row[2]]]
+        for i, name in ipairs { "cause", "remedy" } do
+          said[rule[name]] = said[rule[name]] or both[i]
+          assert.equal(said[rule[name]], both[i], rule[row[2]])
+        end
+      end
+    end
+  end)
+
+  it("changes_the_sentences_and_nothing_else", function()
+    local function pair(about, ask)
+      about.language = "en"
+      local english = ask(about)
+      about.language = "zh"
+      local chinese = ask(about)
+      assert.is_true(is_chinese(chinese.cause) and is_chinese(chinese.remedy), chinese.cause .. " / " .. chinese.remedy)
+      english.cause, english.remedy, chinese.cause, chinese.remedy = nil, nil, nil, nil
+      assert.same(english, chinese)
+    end
+    for _, reply in ipairs { { phase = "auth", code = 526, text = "Authentication failure" }, { phase = "rcpt", code = 559, text = "Invalid rcptto" },
+      { phase = "rcpt", code = 499 }, { phase = "rcpt", code = 599 }, { phase = "dot", code = 299 }, { phase = "dot", code = 999 } } do
+      pair(reply, explain.reply)
+    end
+    for _, answer in ipairs { { code = "InvalidMailAddress.NotFound", status = 404 }, { code = "Forbidden.New" }, { status = 413 }, { status = 418 },
+      { status = 429 }, { status = 502 }, { status = 200 } } do
+      pair(answer, explain.api)
+    end
+    pair({ code = "Throttling.User" }, function(about) return explain.api_code(about.code, about.language) end)
+    pair({ code = 436 }, function(about) return explain.list(about)[1] end)
+    assert.has_error(function() explain.reply { code = 526, language = "fr" } end, 'unknown language "fr"')
+    assert.has_error(function() explain.api { status = 400, language = "ZH" } end, 'unknown language "ZH"')
+  end)
+
+  it("uses_the_vendor_s_own_words", function()
+    local words = {}
+    for _, row in ipairs(tables) do
+      for _, both in pairs(require("directmail.data." .. row[1] .. "_zh")) do words[#words + 1] = both[1] .. both[2] end
+    end
+    words = table.concat(words)
+    for _, word in ipairs { "发信地址", "收信人", "邮件推送", "访问密钥 AccessKey", "日额度", "月额度", "无效地址库", "收件人列表", "信誉度", "地域" } do
+      assert.is_truthy(words:find(word, 1, true), word)
+    end
+    for _, word in ipairs { "发件地址", "区域", "配额", "直邮" } do assert.is_nil(words:find(word, 1, true), word) end
+  end)
+
+  it("is_not_parsed_by_who_does_not_read_it", function()
+    for _, row in ipairs(tables) do package.loaded["directmail.data." .. row[1] .. "_zh"] = nil end
+    explain.reply { phase = "auth", code = 526, text = "Authentication failure" }
+    explain.api { code = "InvalidMailAddress.NotFound", status = 404 }
+    for _, row in ipairs(tables) do assert.is_nil(package.loaded["directmail.data." .. row[1] .. "_zh"]) end
   end)
 end)
 
