@@ -61,7 +61,8 @@ end
 -- What a call is about, in words, when nobody knows whether it was carried out.
 local function settle(call)
   if call.mails then
-    return 'look the recipient up in the console\'s sending records before you send again; on_unknown = "resend" allows a second copy'
+    return 'look the recipient up before you send again (directmail trace --to ADDR, or mail:resolve(err), some minutes later); '
+      .. 'on_unknown = "resend" allows a second copy'
   end
   if call.repeats == "safe" then return "call it again: a repeat is safe" end
   return ("%s tells whether it was done; call it again only when it was not"):format(call.look and "mail.api." .. call.look or "the console")

@@ -62,22 +62,6 @@ local function feeder(self)
   self.items:post(self.connections)     -- whoever waits for a row learns that none comes
 end
 
--- The next row; waits for one. nil: there will be none, or `seconds` are over ("timeout").
-local function next_row(self, seconds)
-  while not self.stopped do
-    local row = ready_row(self)
-    if row then return row end
-    if self.fed then
-      self.items:post()                 -- for the next who asks
-      return nil
-    end
-    self.hungry = self.hungry + 1
-    local ok, why = self.items:wait(seconds)
-    self.hungry = self.hungry - 1
-    if not ok then return nil, why end
-  end
-end
-
 -- ---- results ---------------------------------------------------------------
 
 local function deliver(self, job, receipt, e)
@@ -93,6 +77,8 @@ end
 
 -- A job has its outcome. One with a key is told of when that is written down; nothing here waits.
 local function report(self, job, receipt, e)
+  local draft = job.built or job.draft
+  if e and e.outcome == "unknown" and draft then require "directmail.trace".remember(e, draft, self.host.now()) end
   if job.built then message.close(job.built) end
   if not job.claim then return deliver(self, job, receipt, e) end
   self.working = self.working + 1
@@ -179,10 +165,58 @@ local function paced(self, job, now)
   return true
 end
 
+-- QUIT rides behind the last dot, which saves a round trip; if a message comes after all, it gets a new connection.
+local function is_last(self, c)
+  return c.pushed >= self.per_connection or self.fed and self.first > self.last and not (self.made or self.making)
+end
+
 local function push(self, c, job)
   if not c:push(job) then return false end
-  if c.pushed >= self.per_connection then c:quit() end
+  if is_last(self, c) then c:quit() end
   return true
+end
+
+-- Lay one message out ahead, while a server is busy, so that it need not wait for us. It is not started yet, and whichever
+-- connection is free first takes it. The message function may wait here.
+local function make_ahead(self)
+  if self.stopped or self.made or self.making or self.hungry > 0 then return end
+  local item = ready_row(self)
+  if not item then return end
+  self.making = true
+  self.made = job_of(self, item)
+  self.making = false
+  if self.made and self.hungry > 0 then self.items:post() end
+end
+
+-- Nothing is started any more: what was laid out ahead is not either.
+local function drop_made(self)
+  if self.made and self.made.built then message.close(self.made.built) end
+  self.made = nil
+end
+
+-- The next message without waiting for a row; nil when none is there, false when a row was settled by laying it out.
+local function ready_job(self)
+  local job = self.made
+  self.made = nil
+  if job then return job end
+  local item = ready_row(self)
+  if item then return job_of(self, item) or false end
+end
+
+-- The same, and waits for a row. nil: there will be none, or `seconds` are over ("timeout").
+local function next_job(self, seconds)
+  while not self.stopped do
+    local job = ready_job(self)
+    if job ~= nil then return job end
+    if self.fed then
+      self.items:post()                 -- for the next who asks
+      return nil
+    end
+    self.hungry = self.hungry + 1
+    local ok, why = self.items:wait(seconds)
+    self.hungry = self.hungry - 1
+    if not ok then return nil, why end
+  end
 end
 
 -- With overlap a second message waits in the engine, so that its envelope leaves behind the first one's dot.
@@ -190,8 +224,7 @@ end
 local function push_follower(self, w)
   local c = w.c
   if self.pipeline ~= "overlap" or self.stopped or c.pushed >= self.per_connection or #w.retry > 0 then return end
-  local item = ready_row(self)
-  local job = item and job_of(self, item)
+  local job = ready_job(self)
   local mine = job and claimed(self, job, true)
   if not job or mine == false then return end
   if mine and job.at and job.who.user == c.who.user and paced(self, job, true) and push(self, c, job) then return end
@@ -210,7 +243,7 @@ local function open(self, w, job)
     if outcome ~= "sent" and (said.code == 421 or said.step == "connect" or said.step == "banner") then w.trouble = true end
     push_follower(self, w)
   end)
-  if c and self.connections > 1 then c.run.pass = self.host.pass end
+  if c then c.run.meanwhile = self.make_ahead end
   return c, e
 end
 
@@ -254,12 +287,12 @@ end
 local function work(self)
   local w = { retry = {} }      -- `c` the connection, `retry` messages that come next
   while true do
-    local job = #w.retry > 0 and table.remove(w.retry, 1) or nil
+    if self.stopped then drop_made(self) end
+    local job, why = #w.retry > 0 and table.remove(w.retry, 1) or nil
     if not job then
-      local item, why = next_row(self, w.c and limits.keepalive or nil)
-      if item then job = job_of(self, item)
-      elseif why then end_connection(w)         -- nothing to send for so long: the server would close
-      else break end
+      job, why = next_job(self, w.c and limits.keepalive or nil)
+      if why then end_connection(w)             -- nothing to send for so long: the server would close
+      elseif job == nil then break end
     end
     if job and not claimed(self, job) then job = nil end
     if job and job.transport then
@@ -375,7 +408,9 @@ function M.send_all(mail, source, options, level)
     -- each is posted only when somebody waits for it: `hungry` workers for rows, the feeder that is `full`, whoever is `listening`, `crowded` workers
     items = host.semaphore(), room = host.semaphore(), news = host.semaphore(), space = host.semaphore(),
     hungry = 0, full = false, listening = false, crowded = 0,
+    made = nil, making = false,
   }, bulk)
+  self.make_ahead = function() make_ahead(self) end
   host.spawn(feeder, self)
   for _ = 1, connections do host.spawn(worker, self) end
   return next_result, self, nil, self

@@ -79,7 +79,7 @@ function M.new(outcome, said, context)
     return err.new {
       code = said.error or "LOST", outcome = outcome, retry = false, blame = "network", where = where, reply = said.code and text or nil,
       cause = "the whole message was sent and no whole answer came: " .. (said.error == "TIMEOUT" and "the server was silent" or text),
-      remedy = "look the recipient up in the console's sending records before you send again; "
+      remedy = "look the recipient up before you send again (directmail trace --to ADDR, or mail:resolve(err), some minutes later); "
         .. 'on_unknown = "resend" allows a second copy',
     }
   end

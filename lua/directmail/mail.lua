@@ -70,8 +70,13 @@ local function carry(self, draft, method, built)
   else
     receipt, e = require "directmail.single".send(self, draft, method.credentials)
   end
-  if receipt then receipt.reason = method.reason end
-  return receipt, e
+  if receipt then
+    receipt.reason = method.reason
+    return receipt
+  end
+  if e.outcome == "unknown" then require "directmail.trace".remember(e, draft, self.host.now()) end
+  if e.outcome == "refused" then e = require "directmail.elsewhere".explain(self, draft, method, e) end
+  return nil, e
 end
 
 --- Send one message.
@@ -108,6 +113,15 @@ function mail:send_all(source, options)
   if not able then error(tostring(e), 2) end
   local next_result, state, first, closing = require "directmail.bulk".send_all(self, source, options, 2)
   return next_result, state, first, closing
+end
+
+--- What became of a mail whose outcome is unknown: looked up in the service's own records, which appear some minutes later.
+-- @param e the error of `send`; or nil, with `to`
+-- @tparam[opt] table options see `directmail.trace`
+-- @treturn table `{ outcome = "sent"|"unknown", recipients = { … } }`, or nil, err
+function mail:resolve(e, options)
+  local found, why = require "directmail.trace".resolve(self, e, options, 2)      -- no tail call: the caller's line would be lost
+  return found, why
 end
 
 -- The same mail object with other settings.

@@ -33,8 +33,8 @@ end
 -- The variables that the sources read.
 local function variables()
   local found = {}
-  for name in capture [[grep -rhoE '"(ALIBABA_CLOUD|DIRECTMAIL)_[A-Z0-9_]+"' lua/directmail/settings.lua lua/directmail/credentials* lua/directmail/profile.lua]]
-    :gmatch '"([^"]+)"' do found[name] = true end
+  local files = "lua/directmail/settings.lua lua/directmail/credentials* lua/directmail/profile.lua lua/directmail/command/language.lua"
+  for name in capture([[grep -rhoE '"(ALIBABA_CLOUD|DIRECTMAIL)_[A-Z0-9_]+"' ]] .. files):gmatch '"([^"]+)"' do found[name] = true end
   return found
 end
 

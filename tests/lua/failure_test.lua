@@ -104,7 +104,7 @@ describe("failure", function()
       local e = new("unknown", { step = "dot", error = code, text = "closed" })
       assert.same({ code, "unknown", false }, { e.code, e.outcome, e.retry })
       assert.is_nil(e.after)
-      assert.matches("sending records", e.remedy)
+      assert.matches("directmail trace %-%-to ADDR, or mail:resolve%(err%)", e.remedy)
     end
     assert.matches("the server was silent", new("unknown", { step = "dot", error = "TIMEOUT", text = "timeout" }).cause)
     assert.equal("LOST", new("unknown", { step = "dot", text = "x" }).code)

@@ -54,6 +54,7 @@ M.VARIABLES = {
   { "ALIBABA_CLOUD_IMDSV1_DISABLED", "true: ask it by version 2 of its protocol only" },
   { "ALIBABA_CLOUD_ECS_IMDSV2_ENABLE", "true: the same, by its older name" },
   { "ALIBABA_CLOUD_CREDENTIALS_URI", "server that gives temporary AccessKeys (URL)" },
+  { "ALIBABA_CLOUD_LANGUAGE", "en or zh: language of explain (else that of LC_ALL, LC_MESSAGES, LANG)" },
 }
 
 local function columns(rows)

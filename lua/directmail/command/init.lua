@@ -16,7 +16,7 @@
 local M = {}
 
 --- The commands, in the order of the overview.
-M.commands = { "send", "sendmail", "api", "batch", "templates", "route", "sandbox", "sign", "explain", "config", "env", "help", "version" }
+M.commands = { "send", "sendmail", "api", "batch", "templates", "route", "sandbox", "sign", "explain", "trace", "config", "env", "help", "version" }
 
 -- Words in front of a command or script.
 local flags = { "--help", "--version", "--debug" }

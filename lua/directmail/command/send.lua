@@ -164,7 +164,7 @@ end
 local function by_option(e)
   e.cause = e.cause:gsub("^raw: ", "--eml: ")
   if e.detail == "raw" then e.detail = "eml" end
-  if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend") end
+  if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend"):gsub(", or mail:resolve%(err%)", "") end
   return e
 end
 
