@@ -41,6 +41,7 @@ function file_reader:read(max)
   if not self.file then
     self.file, why = io.open(self.path, "rb")
     if not self.file then return nil, ("%s cannot be read again: %s"):format(self.path, why) end
+    self.file:setvbuf "no"      -- large pieces only are read: a buffer between costs a second copy and a second call
   end
   local bytes
   bytes, why = self.file:read(max)

@@ -100,9 +100,8 @@ end
 
 --- Run one conversation until it is idle or over.
 -- @tparam table run `{ tls_name=, timeouts={connect=,reply=,data=,final=} in seconds, tick=function,
---   deadline=tick|nil, timeout=seconds of it, record=function(mark, text)|nil, pass=function()|nil, settled=function }`;
---   pass lets others go first: sends of several connections, one right behind the other, wake the far end once
---   instead of once each;
+--   deadline=tick|nil, timeout=seconds of it, record=function(mark, text)|nil, meanwhile=function()|nil, settled=function }`;
+--   meanwhile is called whenever the server is to answer, for work that needs no answer;
 --   settled is called as `settled(n, outcome, said, refused)` for each message and must not wait
 -- @tparam smtp engine made by `core.smtp`
 -- @tparam table sock a connected socket
@@ -115,7 +114,6 @@ function M.run(run, engine, sock)
       if ms then
         if run.record then run.record(run.private and "~>" or ">", c) end
         if ms ~= run.send_ms then set_timeouts(run, sock, nil, ms) end
-        if run.pass then run.pass() end
         local sent, why = sock:send(a)
         if not sent then
           hear_last_words(run, engine, sock)
@@ -125,6 +123,7 @@ function M.run(run, engine, sock)
         out_of_time(run, engine)
       end
     elseif want == "read" then
+      if run.meanwhile then run.meanwhile() end
       local ms = limit_ms(run, a, true)
       if ms then
         if ms ~= run.read_ms then set_timeouts(run, sock, nil, nil, ms) end

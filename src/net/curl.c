@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,9 +207,66 @@ bool dm_proxy_fits(const char *proxy, dm_why *why) {
     return false;
 }
 
+/* An IP address as the system takes it; 0: 'host' is none. */
+static socklen_t make_address(struct sockaddr_storage *a, const char *host, int port) {
+    struct sockaddr_in *v4 = (struct sockaddr_in *)a;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)a;
+    memset(a, 0, sizeof *a);
+    if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        return sizeof *v4;
+    }
+    if (inet_pton(AF_INET6, host, &v6->sin6_addr) != 1) return 0;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons((uint16_t)port);
+    return sizeof *v6;
+}
+
+static bool connect_straight(dm_connect *c, dm_loop *l, const struct sockaddr_storage *a, socklen_t size, double seconds, dm_why *why) {
+    int fd = socket(a->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
+    if (fd < 0) {
+        dm_why_errno(why, errno);
+        return false;
+    }
+    if (connect(fd, (const struct sockaddr *)a, size) != 0 && errno != EINPROGRESS) {
+        error = errno;
+        close(fd);
+    } else {
+        error = dm_watch_open(&c->straight, l, fd);
+    }
+    if (error == 0 && (c->wait = dm_watch_wait(&c->straight, DM_WRITE, DM_WRITE, seconds)) == 0) {
+        dm_watch_close(&c->straight);
+        error = ENOMEM;
+    }
+    if (error != 0) dm_why_errno(why, error);
+    return error == 0;
+}
+
+bool dm_connect_finish(dm_connect *c) {
+    if (c->over || !c->straight.loop) return c->over;
+    int fd = c->straight.fd, error = 0;
+    socklen_t size = sizeof error;
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    c->over = true;
+    if (poll(&ready, 1, 0) != 1) {
+        dm_why_set(&c->why, "timeout");
+    } else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+        dm_why_errno(&c->why, error ? error : errno);
+    } else {
+        c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);          /* whoever gets it registers it anew */
+        if (c->fd < 0) dm_why_errno(&c->why, errno);
+    }
+    dm_watch_close(&c->straight);
+    return true;
+}
+
 bool dm_connect_start(dm_connect *c, dm_loop *l, const char *host, int port, double seconds, const char *proxy, dm_why *why) {
     char url[320];
-    *c = (dm_connect){.fd = -1};
+    struct sockaddr_storage address;
+    *c = (dm_connect){.fd = -1, .straight = {.fd = -1}};
+    socklen_t size = proxy && *proxy ? 0 : make_address(&address, host, port);
+    if (size > 0) return connect_straight(c, l, &address, size, seconds, why);
     if (!make_url(url, sizeof url, host, port)) {
         dm_why_set(why, "host not found: \"%.80s\" is neither a host name nor an IP address", host);
         for (char *p = why->text; *p; p++)
@@ -228,11 +287,14 @@ bool dm_connect_start(dm_connect *c, dm_loop *l, const char *host, int port, dou
     curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, ms);    /* a proxy's answer counts too */
     curl->easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
     curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    return dm_transfer_start(&c->transfer, why);
+    if (!dm_transfer_start(&c->transfer, why)) return false;
+    c->wait = c->transfer.wait;
+    return true;
 }
 
 void dm_connect_close(dm_connect *c) {
     dm_transfer_end(&c->transfer);
+    dm_watch_close(&c->straight);
     if (!c->over) dm_why_set(&c->why, "closed");
     c->over = true;
     if (c->fd >= 0) close(c->fd);

@@ -115,6 +115,31 @@ describe("send_all", function()
     assert.is_true(host.tick() - start < 10)
   end)
 
+  it("holds no row back behind a connection that hangs", function()
+    assert(box:set_faults { "rcpt:slow=1:to=a1@example.net" })
+    local order = {}
+    for result in mail_of():send_all(rows(12), { connections = 2, pipeline = "group" }) do
+      assert.is_true(result.ok, tostring(result.err))
+      order[#order + 1] = result.n
+    end
+    assert.equal(12, #order)
+    assert.equal(1, order[12])
+  end)
+
+  it("asks a message function that waits for each row once", function()
+    local asked, ok = {}, 0
+    local function message(row)
+      host.sleep(0.002)
+      asked[row] = (asked[row] or 0) + 1
+      return { to = ("a%d@example.net"):format(row), subject = "s", text = "t" }
+    end
+    local list = {}
+    for i = 1, 30 do list[i] = i end
+    for result in mail_of():send_all(list, { connections = 3, pipeline = "overlap", message = message }) do ok = ok + (result.ok and 1 or 0) end
+    assert.equal(30, ok)
+    for i = 1, 30 do assert.equal(1, asked[i]) end
+  end)
+
   it("stops starting when it is closed, and hands over what was under way", function()
     local started, handed, seen = 0, 0, 0
     local function source()

@@ -106,8 +106,8 @@ describe("a TCP socket", function()
     end
   end)
 
-  it("rule 7.4: does not wait long for an address that is silent", function()
-    -- a queue that is full takes no more SYNs, and says nothing
+  -- Call `during` while an address and port are silent: a queue that is full takes no more SYNs, and says nothing.
+  local function while_silent(address, port, during)
     local program = [[
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
@@ -121,26 +121,57 @@ for one in kept:
 print("ready", flush=True)
 sys.stdin.read()
 ]]
-    local said, name, longest = os.tmpname(), os.tmpname(), 0
+    local said, name = os.tmpname(), os.tmpname()
     local file = assert(io.open(name, "w"))
     file:write(program)
     file:close()
+    local child = assert(io.popen(("exec python3 %s %s %d >%s"):format(name, address, port, said), "w"))
+    repeat host.sleep(0.01) until (host.read(said) or ""):find "ready"
+    during()
+    child:close()
+    os.remove(said)
+    os.remove(name)
+  end
+
+  it("rule 7.4: does not wait long for an address that is silent", function()
+    local longest = 0
     for silent, other in pairs { ["127.0.0.1"] = "::1", ["::1"] = "127.0.0.1" } do
       local listener = serve(echo, other)
-      local child = assert(io.popen(("exec python3 %s %s %d >%s"):format(name, silent, listener.port, said), "w"))
-      repeat host.sleep(0.01) until (host.read(said) or ""):find "ready"
-      local sock, start = host.tcp(), host.tick()
-      assert.same({ 1 }, { sock:connect("localhost", listener.port) })
-      longest = math.max(longest, host.tick() - start)
-      assert.equal(other, sock:getsockname())
-      sock:close()
+      while_silent(silent, listener.port, function()
+        local shortest = math.huge
+        for _ = 1, 5 do                 -- the machine may have other things to do
+          local sock, start = host.tcp(), host.tick()
+          assert.same({ 1 }, { sock:connect("localhost", listener.port) })
+          shortest = math.min(shortest, host.tick() - start)
+          assert.equal(other, sock:getsockname())
+          sock:close()
+        end
+        longest = math.max(longest, shortest)
+      end)
       listener:close()
-      child:close()
-      os.remove(said)
     end
-    os.remove(name)
     -- the address that is tried first waited for its turn to pass, and not for its first SYN to be sent again
     assert.is_true(longest > 0.05 and longest < 0.9, longest)
+  end)
+
+  it("gives up on an IP address that is silent when its time is over, or when it is closed", function()
+    local listener = serve(echo, "::1")         -- holds the port's number
+    while_silent("127.0.0.1", listener.port, function()
+      local sock, start = host.tcp(), host.tick()
+      sock:settimeouts(50)
+      assert.same({ nil, "timeout" }, { sock:connect("127.0.0.1", listener.port) })
+      assert.is_true(host.tick() - start >= 0.05 and host.tick() - start < 5)
+      assert.same({ nil, "closed" }, { sock:send("x") })
+      sock:settimeouts(30000)
+      local task = host.spawn(function() return sock:connect("127.0.0.1", listener.port) end)
+      sock:close()
+      assert.same({ true, nil, "closed" }, { host.wait(task) })
+      host.spawn(function() return sock:connect("127.0.0.1", listener.port) end)
+      sock = nil                                -- luacheck: ignore
+      collectgarbage()
+      collectgarbage()
+    end)
+    listener:close()
   end)
 
   it("says why it does not connect", function()
@@ -591,11 +622,14 @@ describe("a module in a program that is killed by SIGPIPE by default", function(
     listener:close()
   end)
 
-  it("listens without loading libcurl", function()
-    local told = in_process([[
-      back:send(io.open("/proc/self/maps"):read("*a"):find("libcurl", 1, true) and "early" or "late")
-    ]])
-    assert.equal("early", told)                 -- it has dialled back
+  it("listens, and connects to an IP address, without loading libcurl", function()
+    local function tell(what)
+      return (in_process(what .. [[
+        back:send(io.open("/proc/self/maps"):read("*a"):find("libcurl", 1, true) and "early" or "late")
+      ]]))
+    end
+    assert.equal("late", tell "")               -- it has dialled back
+    assert.equal("early", tell 'host.tcp():connect("localhost", 1)\n')
     local path = os.tmpname()
     local child = assert(host.child { LUA, "-e", ([[
       local host = require "directmail.host.std"

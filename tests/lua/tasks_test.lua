@@ -68,29 +68,6 @@ describe("a task", function()
     assert.equal(3, host.tick())
   end)
 
-  it("lets the others go first with pass, and outside of tasks goes on at once", function()
-    local order = {}
-    host.pass()
-    local function task(name)
-      return host.spawn(function()
-        order[#order + 1] = name .. 1
-        host.pass()
-        order[#order + 1] = name .. 2
-      end)
-    end
-    local a, b = task "a", task "b"
-    assert.is_true(host.wait(a))
-    assert.is_true(host.wait(b))
-    assert.same({ "a1", "b1", "a2", "b2" }, order)
-    local inner
-    local outer = host.spawn(function()
-      inner = { pcall(coroutine.wrap(function() host.pass() end)) }
-    end)
-    assert.is_true(host.wait(outer))
-    assert.is_false(inner[1])
-    assert.truthy(tostring(inner[2]):find("make its coroutine with spawn", 1, true))
-  end)
-
   it("lets the others go first with a plain yield", function()
     local log = {}
     local function count(name)

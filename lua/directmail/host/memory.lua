@@ -329,7 +329,7 @@ function M.new(options)
   local tasks = schedulers.new(net, function(text) host.log("error", text) end)
   local sockets = socket.new(net, tasks)
   host.tcp, host.listen = sockets.tcp, sockets.listen
-  host.spawn, host.wait, host.sleep, host.pass, host.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.pass, tasks.semaphore
+  host.spawn, host.wait, host.sleep, host.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.semaphore
 
   function host.http(request)
     if host.http_handler then return host.http_handler(request) end

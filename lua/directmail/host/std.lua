@@ -20,7 +20,7 @@ local sockets = require "directmail.host.socket".new(net, tasks)
 local caller, park = tasks.caller, tasks.park
 
 M.tcp, M.listen = sockets.tcp, sockets.listen
-M.spawn, M.wait, M.sleep, M.pass, M.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.pass, tasks.semaphore
+M.spawn, M.wait, M.sleep, M.semaphore = tasks.spawn, tasks.wait, tasks.sleep, tasks.semaphore
 
 --- UTC in seconds since 1970, with fraction.
 M.now = net.now

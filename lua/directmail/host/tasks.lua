@@ -32,7 +32,7 @@ end
 --- A scheduler over one loop.
 -- @tparam table poll see above
 -- @tparam function report called with the text of an error that ended a task nobody waited for
--- @treturn table `spawn wait sleep pass semaphore caller park`
+-- @treturn table `spawn wait sleep semaphore caller park`
 function M.new(poll, report)
   local waiting = {}                    -- number of a wait -> its caller: a task, or a table for who waits outside of tasks
   local ready, first, last = {}, 1, 0   -- tasks to go on with, in order
@@ -130,13 +130,6 @@ function M.new(poll, report)
   function tasks.park(id, caller)
     waiting[id] = caller
     return block(caller)
-  end
-
-  --- Let the other tasks that can go on do so first. Outside of tasks there is nobody to let go first.
-  function tasks.pass()
-    if not current then return end
-    tasks.caller(2)
-    yield()
   end
 
   --- Wait for some time.

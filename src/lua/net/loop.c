@@ -65,7 +65,7 @@ static int fire(lua_State *L) {
     return 0;
 }
 
-/*** Begin a TCP connection (libcurl makes it: names, happy eyeballs, proxies).
+/*** Begin a TCP connection (libcurl makes it: names, happy eyeballs, proxies; a bare IP address needs none of these).
 @function connect
 @tparam string host name or IP literal without brackets
 @tparam integer port
@@ -86,7 +86,7 @@ static int attempt_new(lua_State *L) {
     c->over = true;
     dm_setclass(L, ATTEMPT);
     if (!dm_connect_start(c, l, host, port, seconds, proxy, &why)) return dm_pushwhy(L, &why);
-    lua_pushinteger(L, (lua_Integer)c->transfer.wait);
+    lua_pushinteger(L, (lua_Integer)c->wait);
     return 2;
 }
 
@@ -96,8 +96,9 @@ static int attempt_new(lua_State *L) {
 */
 static int attempt_finish(lua_State *L) {
     dm_connect *c = luaL_checkudata(L, 1, ATTEMPT);
+    bool over = dm_connect_finish(c);
     int fd = c->fd;
-    if (!c->over) return luaL_error(L, "the connection is not made yet");
+    if (!over) return luaL_error(L, "the connection is not made yet");
     if (fd < 0) return dm_pushwhy(L, &c->why);
     c->fd = -1;
     dm_why_set(&c->why, "closed");

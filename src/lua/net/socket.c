@@ -6,18 +6,7 @@
 
 #include "tls.h"
 
-/* A mail makes ten of these calls: the metatable is an upvalue, compared by
-** address, instead of being looked up by name each time. */
-static dm_socket *self(lua_State *L) {
-    dm_socket *s = lua_touserdata(L, 1);
-    if (s && lua_getmetatable(L, 1)) {
-        bool same = lua_rawequal(L, -1, lua_upvalueindex(1));
-        lua_pop(L, 1);
-        if (same) return s;
-    }
-    luaL_argerror(L, 1, "socket expected");
-    return NULL;
-}
+static dm_socket *self(lua_State *L) { return dm_self(L, "socket expected"); }
 
 static dm_socket *self_open(lua_State *L) {     /* NULL: closed, and nil, "closed" is on the stack */
     dm_socket *s = self(L);
@@ -272,15 +261,7 @@ void dm_open_socket(lua_State *L) {
         {"handshake", socket_handshake}, {"tls", socket_tls}, {"idle", socket_idle}, {"sockname", socket_sockname},
         {"peername", socket_peername}, {"close", socket_close}, {NULL, NULL}};
     static const luaL_Reg nothing[] = {{NULL, NULL}};
-    dm_newclass(L, DM_SOCKET, nothing, socket_close);
-    luaL_getmetatable(L, DM_SOCKET);
-    lua_getfield(L, -1, "__index");
-    for (const luaL_Reg *m = methods; m->name; m++) {
-        lua_pushvalue(L, -2);
-        lua_pushcclosure(L, m->func, 1);
-        lua_setfield(L, -2, m->name);
-    }
-    lua_pop(L, 2);
+    dm_newfastclass(L, DM_SOCKET, methods, socket_close);
     dm_newclass(L, DM_IDENTITY, nothing, identity_close);
     lua_pushcfunction(L, identity_new);
     lua_setfield(L, -2, "identity");
