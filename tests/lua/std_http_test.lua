@@ -344,11 +344,11 @@ describe("a time limit", function()
     local took = host.tick() - before
     assert.is_nil(response)
     assert.same({ "TIMEOUT", step, sent }, summary(failure))
-    assert.is_true(took >= 0.095 and took < 2, took)
-    assert.is_true(math.abs(failure.seconds - took) < 0.1)
+    assert.is_true(took >= 0.095 and took < 4, took)
+    assert.is_true(math.abs(failure.seconds - took) < 0.5)
     assert.matches(step == "api" and "^no whole answer from 127%.0%.0%.1 within 0%.%d+ s" or "^no connection to 127%.0%.0%.1 within 0%.%d+ s", failure.words)
     local said = tonumber(failure.words:match "within (0%.%d+)")
-    assert.is_true(said > 0.095 and said < 0.105, failure.words)      -- libcurl counts in milliseconds of its own
+    assert.is_true(said > 0.095 and said <= took + 0.01, failure.words)     -- what libcurl counted, rounded; on a busy machine more than the limit
     sleepless(function() return server.gone end)
     server.stop()
   end
