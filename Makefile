@@ -135,6 +135,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev li
 PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
 PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 \
              postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl chromium
+PKG_BENCH := postfix libgmime-3.0-dev
 # Some machines have another Node with npm inside, with which Debian's npm does not go together: these only when there is no npm.
 PKG_NODE  := nodejs npm
 
@@ -157,7 +158,12 @@ deps:                           ## install what building and running need (Debia
 	$(call packages,$(PKG_BUILD) $(PKG_RUN))
 
 deps-test:                      ## the same, and what the tests need
-	$(call packages,$(PKG_BUILD) $(PKG_RUN) $(PKG_TEST))
+	$(call packages,$(PKG_BUILD) $(PKG_RUN) $(PKG_TEST) $(PKG_BENCH))
+	$(if $(shell sh -c 'command -v npm'),,$(call packages,$(PKG_NODE)))
+	@cd tests/node && { node installed.mjs || npm ci --ignore-scripts; }
+
+deps-bench:                     ## the same, and what the speed kit compares with
+	$(call packages,$(PKG_BUILD) $(PKG_RUN) $(PKG_BENCH))
 	$(if $(shell sh -c 'command -v npm'),,$(call packages,$(PKG_NODE)))
 	@cd tests/node && { node installed.mjs || npm ci --ignore-scripts; }
 
@@ -226,6 +232,26 @@ fuzz: fuzz-targets              ## fuzz the parsers, SECONDS=60 each, FUZZ=NAME 
 	        -artifact_prefix=$(B)/fuzz/$$name- $(B)/fuzz/corpus/$$name $$seeds || exit 1; \
 	done
 
+# -- speed: docs/speed.md -----------------------------------------------------
+# Ours, the bare limits and the peers; each is one file, and the sink and its line are in `measure`.
+BENCH := measure limit_smtp mime_bench sign_bench peer_curl peer_api peer_gmime
+$(B)/bench/measure $(B)/bench/limit_smtp: EXTRA = tests/bench/sink.c
+$(B)/bench/measure: EXTRA += tests/bench/relay.c
+$(B)/bench/mime_bench $(B)/bench/sign_bench $(B)/bench/peer_api: EXTRA = $(B)/libdirectmail_core.a -lidn2 -lcrypto
+$(B)/bench/peer_curl $(B)/bench/peer_api: EXTRA += -lcurl
+$(B)/bench/peer_gmime: EXTRA = $(shell pkg-config --cflags --libs gmime-3.0)
+
+$(B)/bench/%: tests/bench/%.c tests/bench/sink.c tests/bench/sink.h tests/bench/relay.c $(B)/libdirectmail_core.a
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) $< $(EXTRA) $(LDFLAGS) -o $@
+
+bench-programs: all $(BENCH:%=$(B)/bench/%)
+
+bench: deps-bench               ## compare speed and memory with limits and peers, ROWS="smtp mime" for some
+	@$(MAKE) --no-print-directory bench-programs
+	@lua5.4 tests/bench/run $(B) $(ROWS)
+
 # -- the first mail -----------------------------------------------------------
 demo: deps                      ## install what is missing, build, send two mails to the sandbox
 	@$(MAKE) --no-print-directory all
@@ -239,5 +265,5 @@ clean:                          ## remove everything built
 help:                           ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: all objects module install install-module tables deps deps-test tests check fuzz-targets fuzz demo clean help FORCE
+.PHONY: all objects module install install-module tables deps deps-test tests check fuzz-targets fuzz deps-bench bench-programs bench demo clean help FORCE
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
