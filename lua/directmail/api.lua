@@ -90,8 +90,15 @@ end
 
 local NO_RIGHT = { nopermission = true, ["forbidden.ram"] = true }
 
--- What an answer that is no success means; and hints for whoever may repeat the call.
-local function judge(host, response, answer, where, operation, call)
+-- The service prints what it signed: the first place where that differs from what we signed tells why.
+local function explain_signature(fields, response, signed)
+  local explained = require "directmail.sign.explain"
+  local why = explained.compare(response.body, explained.strings(signed.request), signed.secret)
+  if why then fields.cause, fields.remedy = why.cause, why.remedy end
+end
+
+-- What an answer that is no success means; and hints for whoever may repeat the call. `signed` = { request =, secret = }.
+local function judge(host, response, answer, where, operation, call, signed)
   local status = response.status
   local hints = { asked = retry.asked(response.headers, host.now(), core.date_parse) }
   if not (answer and type(answer.Code) == "string") then
@@ -123,6 +130,7 @@ local function judge(host, response, answer, where, operation, call)
     fields.cause = ("%s: the right %s is missing"):format(fields.cause, right)
     fields.remedy = ("allow %s in a RAM policy (directmail api --policy %s prints one), or give a key that may"):format(right, operation)
   end
+  if fields.code == "SIGNATURE" then explain_signature(fields, response, signed) end
   if fields.code == "CLOCK" then hints.skew = skew_of(host, response) end
   if hints.skew then
     fields.cause = ("%s: this machine's clock is %d s %s the service's"):format(fields.cause, math.floor(math.abs(hints.skew) + 0.5),
@@ -162,7 +170,7 @@ local function request_once(mail, at, operation, params, call, keys, start, left
     answer.where, answer.region, answer.body = where, at.region, response.body
     return answer
   end
-  return nil, judge(host, response, answer, where, operation, call)
+  return nil, judge(host, response, answer, where, operation, call, { request = request, secret = keys.access_key_secret })
 end
 
 -- What can be set right after a refusal; each at most once a call. Returns true when there is a reason to ask again.

@@ -203,6 +203,22 @@ local function trace_header(fields)
   }
 end
 
+-- HTML that can be tracked has a body element (https://www.alibabacloud.com/help/en/directmail/latest/how-can-i-enable-data-tracking-feature):
+-- a fragment gets one, which changes nothing for its reader.
+local function trackable(fields)
+  local html, track = fields.html, fields.track
+  if not (track and (track.opens or track.clicks)) then return html end
+  if html == nil or html == "" then
+    return refuse("CONTENT", "track", "track: the mail has no HTML, and nothing else can be tracked", "give html, or leave track away")
+  end
+  local low = html:lower()
+  if low:find "<body[%s>]" then return html end
+  if low:find "<html[%s>]" or low:find "<head[%s>]" or low:find "<!doctype" then
+    return refuse("CONTENT", "track", "track: html has no body element, without which nothing is tracked", "write <body>…</body> around its content")
+  end
+  return "<html><body>" .. html .. "</body></html>"
+end
+
 local LINK_TYPES = { default = true, disabled = true, ["zh-cn"] = true, ["en-us"] = true }
 local FILTER_LEVELS = { default = true, disabled = true, mailfrom = true, mailfrom_domain = true, edm_id = true }
 
@@ -470,7 +486,7 @@ local function check(fields, settings, host)
   local _, left = placeholder(fields)
   if left then return nil, left end
   local d = {
-    fields = fields, box = box, from = box.from[1], to = box.envelope, message_id = nil, unique = nil, date = nil, trace = nil,
+    fields = fields, box = box, from = box.from[1], to = box.envelope, html = fields.html, message_id = nil, unique = nil, date = nil, trace = nil,
     unsubscribe = NONE, headers = NONE, parts = NONE, core = nil, mail_from = nil, size = nil,
   }
   if fields.message_id == nil then
@@ -483,6 +499,8 @@ local function check(fields, settings, host)
   if not d.date then return nil, e end
   if fields.tag ~= nil or fields.track ~= nil then
     d.trace, e = trace_header(fields)
+    if e then return nil, e end
+    d.html, e = trackable(fields)
     if e then return nil, e end
   end
   if fields.unsubscribe ~= nil or fields.ip_pool ~= nil then
@@ -633,7 +651,7 @@ function M.lay_out(d, settings, host)
   local fields, raw, parts = d.fields, d.raw, d.parts
   local calendar, method = fields.calendar, nil
   if type(calendar) == "table" then calendar, method = calendar.data, calendar.method end
-  local text, html, boundary = fields.text, fields.html, fields.boundary
+  local text, html, boundary = fields.text, d.html, fields.boundary
   local leaves = (text and 1 or 0) + (html and 1 or 0) + (calendar and 1 or 0) + #parts
   if leaves == 0 and not raw then text = "" end
   if leaves > 1 and not boundary then boundary = "=_" .. (d.unique and d.unique:sub(1, 24) or core.hex(host.random(12))) end

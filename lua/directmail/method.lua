@@ -94,12 +94,7 @@ end
 
 local BY_SMTP, BY_TRANSPORT = { via = "smtp" }, { via = "transport" }       -- nobody writes to them
 
---- Choose the method.
--- @tparam table mail the mail object
--- @tparam table d a draft
--- @tparam[opt] boolean dry nothing will be sent: missing credentials are no obstacle
--- @treturn table `{ via="smtp"|"api"|"transport", reason=text|nil, credentials=table|nil }`, or nil, err
-function M.choose(mail, d, dry)
+local function choose(mail, d, dry)
   local settings = mail.settings
   local via = d.fields.via or settings.via or "auto"
   if settings.transport then return BY_TRANSPORT end
@@ -124,6 +119,20 @@ function M.choose(mail, d, dry)
     }
   end
   return nil, e
+end
+
+--- Choose the method. May wait: for credentials, and for whether the tag exists.
+-- @tparam table mail the mail object
+-- @tparam table d a draft
+-- @tparam[opt] boolean dry nothing will be sent: missing credentials are no obstacle
+-- @treturn table `{ via="smtp"|"api"|"transport", reason=text|nil, credentials=table|nil }`, or nil, err
+function M.choose(mail, d, dry)
+  local method, e = choose(mail, d, dry)
+  if method and method.via == "smtp" and d.fields.tag and not dry then
+    local ok, wrong = require "directmail.tag".check(mail, d)
+    if not ok then return nil, wrong end
+  end
+  return method, e
 end
 
 return M

@@ -23,14 +23,14 @@ function M.params(d)
   local reply = box.reply_to[1]
   local track = fields.track
   local text = fields.text
-  if not text and not fields.html then text = "" end
+  if not text and not d.html then text = "" end
   return {
     AccountName = d.from.address, AddressType = 1, FromAlias = or_nil(d.from.name),
     ReplyToAddress = false,             -- the console's reply address is not used: ours, or none
     ReplyAddress = reply and reply.address, ReplyAddressAlias = reply and or_nil(reply.name),
     ToAddress = box.redirected and table.concat(d.to, ",") or addresses(box.to),
     BccAddress = not box.redirected and or_nil(addresses(box.bcc)) or nil,
-    Subject = fields.subject or "", HtmlBody = fields.html, TextBody = text,
+    Subject = fields.subject or "", HtmlBody = d.html, TextBody = text,
     TagName = fields.tag, ClickTrace = track and track.opens and track.clicks and "1" or nil,
     UnSubscribeLinkType = d.unsubscribe.link, UnSubscribeFilterLevel = d.unsubscribe.filter, IpPoolId = fields.ip_pool,
     Headers = json.encode(headers),

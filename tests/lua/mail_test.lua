@@ -407,7 +407,7 @@ describe("directmail.message", function()
 
   it("writes the headers that were asked for, folded and encoded", function()
     local m = assert(directmail.message {
-      from = "a@example.com", to = "b@example.com", reply_to = "Help <help@example.com>", subject = "x", text = "y", priority = "high",
+      from = "a@example.com", to = "b@example.com", reply_to = "Help <help@example.com>", subject = "x", html = "y", priority = "high",
       in_reply_to = "<1@x.example>", references = { "<0@x.example>", "<1@x.example>" }, headers = { { "X-B", "2" }, { "X-A", "1" } },
       tag = "spring-2030", track = { opens = true, clicks = true }, unsubscribe = "https://example.com/u?t=1",
       message_id = "<2@x.example>", date = 0, boundary = "b",

@@ -236,14 +236,26 @@ describe("message", function()
   it("rule_5_10_asks_for_tracking_in_the_services_header", function()
     local function trace(more) return json((select(2, made(more)))["X-AliDM-Trace"]) end
     assert.equal('{"TagName":"t-1_A","OpenTrace":"0","LinkTrace":"0"}', trace { tag = "t-1_A" })
-    assert.equal('{"TagName":"t","OpenTrace":"1","LinkTrace":"0"}', trace { tag = "t", track = { opens = true } })
-    assert.equal('{"TagName":"t","OpenTrace":"0","LinkTrace":"1"}', trace { tag = "t", track = { clicks = true, opens = false } })
+    assert.equal('{"TagName":"t","OpenTrace":"1","LinkTrace":"0"}', trace { tag = "t", track = { opens = true }, html = "<body>x</body>" })
+    assert.equal('{"TagName":"t","OpenTrace":"0","LinkTrace":"1"}', trace { tag = "t", track = { clicks = true, opens = false }, html = "x" })
+    assert.equal('{"TagName":"t","OpenTrace":"0","LinkTrace":"0"}', trace { tag = "t", track = { clicks = false } })
     assert.is_nil((select(2, made()))["X-AliDM-Trace"])
     refused({ track = { opens = true } }, "OPTION", "track")
     for _, bad in ipairs { "", "a b", 'a"', "ä", ("x"):rep(129) } do refused({ tag = bad }, "OPTION", "tag") end
     raises({ tag = "t", track = { opens = "no" } }, "track: opens must be true or false, not a string")
     raises({ tag = "t", track = { open = true } }, 'did you mean "opens"')
     raises({ tag = "t", track = { "opens" } }, 'unknown field "1" in track')
+  end)
+
+  it("gives HTML that is to be tracked the body element that the service looks for", function()
+    local function body(html) return made({ text = "nil", tag = "t", track = { opens = true }, html = html }).body end
+    assert.equal("<html><body><p>x</p></body></html>", (body "<p>x</p>":gsub("\r\n$", "")))
+    assert.equal('<BODY class="a">x</BODY>', (body '<BODY class="a">x</BODY>':gsub("=3D", "="):gsub("\r\n$", "")))
+    for _, html in ipairs { "<html><p>x</p></html>", "<!DOCTYPE html><p>x", "<head><title>x</title></head>x" } do
+      refused({ tag = "t", track = { opens = true }, html = html }, "CONTENT", "track")
+    end
+    refused({ tag = "t", track = { clicks = true }, text = "x" }, "CONTENT", "track")
+    refused({ tag = "t", track = { clicks = true }, html = "" }, "CONTENT", "track")
   end)
 
   it("rules_5_1_to_5_3_and_5_6_writes_the_ways_to_unsubscribe", function()
