@@ -112,6 +112,9 @@ local function choose(mail, d, dry)
   local keys, e = require "directmail.credentials".find(settings, mail.host, { offline = dry })
   if keys or dry and via == "api" then return { via = "api", credentials = keys } end
   if dry or via == "auto" and (settings.smtp_password or settings.smtp) then return { via = "smtp" } end
+  -- keys come and go with the machine; a region that is none is what whoever sees this mistyped
+  local _, wrong = require "directmail.region".of(settings)
+  if wrong then return nil, wrong end
   if via == "auto" then
     return nil, err.new {
       code = "CREDENTIALS", cause = e.cause .. "; and there is no SMTP password", retry = e.retry, blame = "credentials",

@@ -14,7 +14,7 @@ function M.of(settings)
     local ids = {}
     for _, region in ipairs(core.regions()) do
       if region.id == settings.region then return region end
-      ids[#ids + 1] = region.id
+      if region.open then ids[#ids + 1] = region.id end           -- no account is new in one that was closed
     end
     local near = require("directmail.option").nearest(settings.region, ids)
     return err.refuse("OPTION", "region", ('Direct Mail has no region "%s"'):format(err.printable(settings.region)),

@@ -385,6 +385,16 @@ describe("mail:send", function()
   end)
 end)
 
+describe("a region that is none", function()
+  it("is what is told, before missing credentials, with the regions that are open", function()
+    local mail = assert(require "directmail.mail".new({ region = "ap-southeast-9", sender = "a@example.com" }, require "directmail.host.memory".new(), 1))
+    local _, e = mail:send { to = "b@example.com", subject = "x", text = "y" }
+    assert.same({ "OPTION", "region", "not_sent" }, { e.code, e.detail, e.outcome })
+    assert.matches("did you mean ap%-southeast%-1%?", e.remedy)
+    assert.is_nil(e.remedy:find("ap-southeast-2", 1, true))         -- closed to new accounts
+  end)
+end)
+
 describe("directmail.message", function()
   it("has the size that its bytes have, streamed or not", function()
     local path = os.tmpname()
