@@ -95,7 +95,7 @@ describe("a key", function()
     assert(mail:send(original))
     local changes = {
       { to = "bob@example.net" }, { cc = "bob@example.net" }, { bcc = "bob@example.net" }, { subject = "Hallo" }, { text = "Hi" }, { html = "" },
-      { from = "Other <noreply@mail.example.com>" }, { reply_to = "help@example.com" }, { tag = "t" }, { priority = "high" },
+      { from = "Other <noreply@mail.example.com>" }, { reply_to = "help@example.com" }, { tag = "signup" }, { priority = "high" },
       { headers = { ["X-User-A"] = "2" } }, { headers = { ["X-User-B"] = "1" } }, { date = 1700000000 }, { message_id = "<x@example.com>" },
       { in_reply_to = "<x@example.com>" }, { references = "<x@example.com>" }, { unsubscribe = "https://example.com/u" },
       { calendar = "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n" }, { ip_pool = "p1" }, { attachments = { path } },

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "alloc.h"
@@ -318,8 +320,10 @@ static bool begin(dm_db *d) {
     return code == DM_DB_OK;
 }
 
+/* Tell that a step is over, and wait for leave to go on: who is killed is killed just there. */
 static void step(int progress) {
-    if (write(progress, ".", 1) != 1) _exit(9);
+    char c;
+    if (write(progress, ".", 1) != 1 || read(progress, &c, 1) != 1) _exit(9);
 }
 
 /* What a sender does: lease, mark two, send them, settle them. "Sending" is one line in a file, which is there or not, as with
@@ -368,27 +372,41 @@ static void work(int64_t now, int sent, int progress) {
     _exit(0);
 }
 
-/* Run the workers and kill each after some of its steps; 0: let them finish. */
+/* Run the workers beside each other and kill each after some of its steps; 0: let them finish. */
 static void round_of_work(int64_t now, int sent, const int kill_after[WORKERS]) {
     pid_t pids[WORKERS];
-    int ends[WORKERS][2];
+    int steps[WORKERS] = {0}, running = WORKERS;
+    struct pollfd ends[WORKERS];
     for (int w = 0; w < WORKERS; w++) {
-        assert_int_equal(pipe2(ends[w], O_CLOEXEC), 0);
+        int pair[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        ends[w] = (struct pollfd){.fd = pair[0], .events = POLLIN};
         pids[w] = fork();
         if (pids[w] == 0) {
-            for (int k = 0; k <= w; k++) close(ends[k][0]);
-            work(now, sent, ends[w][1]);
+            for (int k = 0; k <= w; k++) close(ends[k].fd);
+            work(now, sent, pair[1]);
         }
-        close(ends[w][1]);
+        close(pair[1]);
     }
-    for (int w = 0; w < WORKERS; w++) {
-        char c;
-        for (int n = 0; (kill_after[w] == 0 || n < kill_after[w]) && read(ends[w][0], &c, 1) == 1; n++) {}
-        if (kill_after[w] > 0) kill(pids[w], SIGKILL);
-        int status;
-        assert_int_equal(waitpid(pids[w], &status, 0), pids[w]);
-        if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
-        close(ends[w][0]);
+    while (running > 0) {
+        assert_true(poll(ends, WORKERS, -1) > 0);
+        for (int w = 0; w < WORKERS; w++) {
+            char c;
+            int status;
+            if (ends[w].fd < 0 || ends[w].revents == 0) continue;
+            if (read(ends[w].fd, &c, 1) == 1) {
+                if (++steps[w] != kill_after[w]) {
+                    assert_int_equal(write(ends[w].fd, ".", 1), 1);
+                    continue;
+                }
+                kill(pids[w], SIGKILL);
+            }
+            assert_int_equal(waitpid(pids[w], &status, 0), pids[w]);
+            if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
+            close(ends[w].fd);
+            ends[w].fd = -1;
+            running--;
+        }
     }
 }
 
