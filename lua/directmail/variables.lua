@@ -1,6 +1,7 @@
 --- Variables of the service in single braces, {UserName}: found in a text or in HTML, and filled in for a sample.
 -- @module directmail.variables
 local limits = require "directmail.data.limits"
+local placeholders = require "directmail.placeholders"
 
 local M = {}
 
@@ -18,29 +19,6 @@ local function scan(text, found, kind)
   end
 end
 
--- A tag's attributes: href counts as text, since a link with a variable in it must work; others hold code too.
-local function scan_tag(tag, found)
-  local rest = tag
-  for _, value in ipairs { '"([^"]*)"', "'([^']*)'", "([^%s\"'>]+)" } do
-    local pattern = "%f[%w][hH][rR][eE][fF]%s*=%s*" .. value
-    for link in tag:gmatch(pattern) do scan(link, found, "text") end
-    rest = rest:gsub(pattern, "")
-  end
-  scan(rest, found, "attribute")
-end
-
--- The end of the tag that begins at `i`, behind quoted values.
-local function tag_end(html, i)
-  while true do
-    local stop = html:find("[\"'>]", i)
-    if not stop then return #html end
-    if html:byte(stop) == 62 then return stop end
-    i = html:find(html:sub(stop, stop), stop + 1, true)
-    if not i then return #html end
-    i = i + 1
-  end
-end
-
 --- The variables of a text.
 -- @tparam string text
 -- @tparam[opt] table found of an earlier call, added to
@@ -51,29 +29,18 @@ function M.in_text(text, found)
   return found
 end
 
---- The variables of HTML: of its text and of href; what stands in other attributes is "attribute", comments, style and script
--- are passed over.
+--- The variables of HTML: of its texts and of href, since a link with a variable in it must work; what stands in other attributes is
+-- "attribute", they hold code too; comments, style and script are passed over.
 -- @tparam string html
 -- @tparam[opt] table found as of `in_text`
 -- @treturn table name -> "text" or "attribute"
 function M.in_html(html, found)
   found = found or {}
-  local at, low = 1, html:lower()
-  while at <= #html do
-    local open = html:find("<[%a/!]", at) or #html + 1
-    scan(html:sub(at, open - 1), found, "text")
-    if open > #html then break end
-    local after
-    if html:sub(open, open + 3) == "<!--" then
-      local _, stop = html:find("-->", open + 4, true)
-      after = stop or #html
-    else
-      after = tag_end(html, open + 1)
-      scan_tag(html:sub(open, after), found)
-      local code = low:match("^<(style)%f[%W]", open) or low:match("^<(script)%f[%W]", open)
-      if code then after = (low:find("</" .. code, after, true) or #html + 1) - 1 end
-    end
-    at = after + 1
+  if not html:find("{", 1, true) then return found end
+  local texts = placeholders.texts(html)
+  if not texts then return M.in_text(html, found) end
+  for _, piece in ipairs(texts) do
+    scan(piece.text, found, (piece.kind == "text" or piece.name == "href") and "text" or "attribute")
   end
   return found
 end
