@@ -226,6 +226,21 @@ for _, row in ipairs(limits) do
 end
 lua_file("limits", "Limits by name, in the units named there.", "limits.tsv", body)
 
+-- ---- DNS records of a sender domain ----------------------------------------------------
+
+local records = rows("records.tsv", { "region", "spf", "mx", "dkim", "dmarc", "source" })
+unique(records, "region")
+body = {}
+for _, row in ipairs(records) do
+  known_regions(row, "region")
+  for _, name in ipairs { "spf", "mx" } do
+    if not row[name]:find("^[%l%d.-]+$") then fail(row, name .. " is no host name in lower case") end
+  end
+  body[#body + 1] = ("%s = { spf = %s, mx = %s, dkim = %s, dmarc = %s }"):format(lua_key(row.region), lua_string(row.spf), lua_string(row.mx),
+    lua_string(row.dkim), lua_string(row.dmarc))
+end
+lua_file("records", "DNS records that a sender domain needs, by region.", "records.tsv", body)
+
 -- ---- media types ----------------------------------------------------------------------
 
 local types = rows("types.tsv", { "extension", "type", "source" })
@@ -381,6 +396,169 @@ for _, row in ipairs(carry) do
   body[#body + 1] = "{ " .. table.concat(fields, ", "):gsub(", \n", ",\n") .. " }"
 end
 lua_file("carry", "What SingleSendMail cannot carry, in the order of the checks.", "carry.tsv", body)
+
+-- ---- what lint looks for ----------------------------------------------------------------------
+
+local function number_of(row, name, text)
+  if not (text or ""):find("^%d+$") and not (text or ""):find("^%d+%.%d+$") then fail(row, name .. " is no number") end
+  return text
+end
+
+-- Cells with | between their parts.
+local function parts(cell)
+  local list = {}
+  for part in ((cell or "") .. "|"):gmatch("([^|]*)|") do
+    if part ~= "" then list[#list + 1] = part end
+  end
+  return list
+end
+
+local sought = rows("lint_rules.tsv", { "id", "weight", "max?", "kind", "what", "cause", "remedy", "source", "what_zh", "cause_zh", "remedy_zh" })
+unique(sought, "id")
+body = {}
+local zh = {}
+for _, row in ipairs(sought) do
+  if not row.id:find("^[%l-]+%.[%l%d-]+$") then fail(row, "id must be family.name in lower case") end
+  one_of(row, "kind", "any bulk")
+  local steps = {}
+  for step in row.weight:gmatch("%S+") do steps[#steps + 1] = number_of(row, "weight", step) end
+  local fields = { "id = " .. lua_string(row.id), ("weight = %s"):format(#steps == 1 and steps[1] or "{ " .. table.concat(steps, ", ") .. " }") }
+  if row.max then fields[#fields + 1] = "max = " .. number_of(row, "max", row.max) end
+  if row.kind ~= "any" then fields[#fields + 1] = "kind = " .. lua_string(row.kind) end
+  local _, values = row.what:gsub("%%s", "")
+  local _, values_zh = row.what_zh:gsub("%%s", "")
+  if values ~= values_zh or (row.what .. row.what_zh):gsub("%%[s%%]", ""):find("%", 1, true) then fail(row, "what and what_zh take other values") end
+  for _, name in ipairs { "what", "cause", "remedy", "source" } do fields[#fields + 1] = "\n    " .. name .. " = " .. lua_string(row[name]) end
+  body[#body + 1] = "{ " .. table.concat(fields, ", "):gsub(", \n", ",\n") .. " }"
+  for _, name in ipairs { "what_zh", "cause_zh", "remedy_zh" } do
+    if not row[name]:find("[\228-\233][\128-\191][\128-\191]") then fail(row, name .. " is not Chinese") end
+  end
+  zh[#zh + 1] = ("[%s] = { %s, %s, %s }"):format(lua_string(row.id), lua_string(row.what_zh), lua_string(row.cause_zh), lua_string(row.remedy_zh))
+end
+lua_file("lint_rules", "What lint looks for: id, weight, sentences; directmail.lint reads them.", "lint_rules.tsv", body)
+lua_file("lint_rules_zh", "Finding, cause and remedy of each rule of lint in Chinese.", "lint_rules.tsv", zh)
+
+local categories = rows("lint_categories.tsv", { "id", "body", "subject", "label", "label_zh", "source" })
+local category_line = unique(categories, "id")
+body = {}
+for _, row in ipairs(categories) do
+  body[#body + 1] = ("%s = { body = %s, subject = %s, label = %s, zh = %s }"):format(lua_key(row.id), number_of(row, "body", row.body),
+    number_of(row, "subject", row.subject), lua_string(row.label), lua_string(row.label_zh))
+end
+lua_file("lint_categories", "Kinds of words that filters dislike, with the weight of a word in the text and in the subject.", "lint_categories.tsv", body)
+
+local disliked = rows("lint_words.tsv", { "category", "phrase", "weight?", "not_behind?", "not_before?", "source" })
+unique(disliked, "phrase")
+body = {}
+for _, row in ipairs(disliked) do
+  if not category_line[row.category] then fail(row, "category is not in lint_categories.tsv") end
+  if row.phrase:find("%u") then fail(row, "phrase has capitals") end
+  local fields = { lua_string(row.phrase), lua_string(row.category) }
+  if row.weight then fields[#fields + 1] = "weight = " .. number_of(row, "weight", row.weight) end
+  for _, name in ipairs { "not_behind", "not_before" } do
+    if row[name] then fields[#fields + 1] = name .. " = " .. lua_list(parts(row[name])) end
+  end
+  body[#body + 1] = "{ " .. table.concat(fields, ", ") .. " }"
+end
+lua_file("lint_words", "Words and phrases that filters dislike: phrase, category.", "lint_words.tsv", body)
+
+-- Rows of one kind after the other: kind -> list.
+local function by_kind(list, kinds, column)
+  local lines = {}
+  for kind in kinds:gmatch("%S+") do
+    local found = {}
+    for _, row in ipairs(list) do
+      one_of(row, "kind", kinds)
+      if row.kind == kind then found[#found + 1] = (row[column]:gsub("^_", " ")) end
+    end
+    lines[#lines + 1] = ("%s = %s"):format(lua_key(kind), lua_list(found))
+  end
+  return lines
+end
+
+local hosts = rows("lint_hosts.tsv", { "kind", "host", "source" })
+for _, row in ipairs(hosts) do
+  row.both = row.kind .. " " .. row.host
+  if not row.host:find("^[%l%d-][%l%d.-]*%.%l+$") then fail(row, "host is none") end
+end
+unique(hosts, "both")
+lua_file("lint_hosts", "Hosts that lint knows, by kind; each stands for what is under it too.", "lint_hosts.tsv",
+  by_kind(hosts, "shortener brand sharing freemail suffix", "host"))
+
+local phrases = rows("lint_phrases.tsv", { "kind", "phrase", "source" })
+for _, row in ipairs(phrases) do
+  if row.phrase:find("%u") then fail(row, "phrase has capitals") end
+end
+lua_file("lint_phrases", "Phrases that lint looks for, by kind.", "lint_phrases.tsv",
+  by_kind(phrases, "unsubscribe contacts introduction salutation qrcode", "phrase"))
+
+local attached = rows("lint_attachments.tsv", { "extension", "kind", "source" })
+unique(attached, "extension")
+body = {}
+for _, row in ipairs(attached) do
+  one_of(row, "kind", "executable macro archive")
+  body[#body + 1] = ("%s = %s"):format(lua_key(row.extension), lua_string(row.kind))
+end
+lua_file("lint_attachments", "Kinds of attachments that filters stop, by extension.", "lint_attachments.tsv", body)
+
+local left = rows("lint_placeholders.tsv", { "style", "pattern", "example", "where", "source" })
+unique(left, "style")
+body = {}
+for _, row in ipairs(left) do
+  one_of(row, "where", "any words underscore text places")
+  if not row.example:find("^" .. row.pattern .. "$") then fail(row, "the pattern does not find the example") end
+  body[#body + 1] = ("{ style = %s, pattern = %s, where = %s }"):format(lua_string(row.style), lua_string(row.pattern), lua_string(row.where))
+end
+lua_file("lint_placeholders", "Placeholders of templates, as patterns.", "lint_placeholders.tsv", body)
+
+local special = rows("special_addresses.tsv", { "prefix", "what", "source" })
+unique(special, "prefix")
+body = {}
+for _, row in ipairs(special) do
+  local groups, bits = {}, row.prefix:match("/(%d+)$")
+  local v4 = row.prefix:find("^%d+%.%d+%.%d+%.%d+/") ~= nil
+  if not bits or not (v4 or row.prefix:find("^[%x:]+::/")) then fail(row, "prefix is none") end
+  for group in row.prefix:match("^[^/]*"):gmatch(v4 and "%d+" or "%x+") do groups[#groups + 1] = tonumber(group, v4 and 10 or 16) end
+  body[#body + 1] = ("{ version = %d, bits = %s, groups = { %s }, what = %s }"):format(v4 and 4 or 6, bits, table.concat(groups, ", "), lua_string(row.what))
+end
+lua_file("special_addresses", "Addresses that are nobody's public server, as prefixes.", "special_addresses.tsv", body)
+
+-- ---- why a delivery failed -------------------------------------------------------------------
+
+local classes = rows("failure_classes.tsv", { "name", "kind", "suppress", "blame", "meaning", "source" })
+unique(classes, "name")
+body = {}
+for _, row in ipairs(classes) do
+  one_of(row, "kind", "ok hard soft complaint unsubscribe trap content sender reputation rate")
+  one_of(row, "suppress", "no once twice thrice")
+  one_of(row, "blame", "content none rate recipient reputation sender-dns")
+  body[#body + 1] = ("%s = { kind = %s, suppress = %s, blame = %s,\n    meaning = %s }"):format(lua_key(row.name), lua_string(row.kind),
+    lua_string(row.suppress), lua_string(row.blame), lua_string(row.meaning))
+end
+lua_file("failure_classes", "Why a delivery failed, by the service's class.", "failure_classes.tsv", body)
+
+-- ---- what the check of a list knows -------------------------------------------------------------
+
+local mail_domains = rows("mail_domains.tsv", { "kind", "domain", "source" })
+unique(mail_domains, "domain")
+body = {}
+local of_kind = { provider = {}, disposable = {} }
+for _, row in ipairs(mail_domains) do
+  one_of(row, "kind", "provider disposable")
+  if not row.domain:find("^[%l%d][%l%d.-]*%.%l+$") then fail(row, "domain is none") end
+  table.insert(of_kind[row.kind], row.domain)
+end
+for i, kind in ipairs { "provider", "disposable" } do body[i] = ("%s = %s"):format(kind, lua_list(of_kind[kind])) end
+lua_file("mail_domains", "Domains that the check of a list knows, by kind.", "mail_domains.tsv", body)
+
+local roles = rows("role_addresses.tsv", { "local", "source" })
+unique(roles, "local")
+body = {}
+for _, row in ipairs(roles) do
+  if row["local"]:find("[^%l%d_-]") then fail(row, "local must be lower case letters, digits, - and _") end
+  body[#body + 1] = lua_string(row["local"])
+end
+lua_file("role_addresses", "Local parts that stand for a task and not for a person.", "role_addresses.tsv", body)
 
 -- ---- error codes: the one list stands in directmail.h ------------------------------------------
 
