@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "curl.h"
+#include "dns.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ struct dm_loop {
     char *scratch;
     struct dm_curl *curl;
     struct dm_tls_store *tls;
+    struct dm_dns *dns;
 };
 
 double dm_tick(void) {
@@ -60,6 +62,7 @@ void dm_loop_hold(dm_loop *l) { l->references++; }
 
 void dm_loop_drop(dm_loop *l) {
     if (!l || --l->references > 0) return;
+    dm_dns_free(l->dns);
     dm_curl_free(l->curl);
     dm_tls_store_free(l->tls);
     close(l->epoll);
@@ -73,6 +76,8 @@ void dm_loop_drop(dm_loop *l) {
 struct dm_curl **dm_loop_curl(dm_loop *l) { return &l->curl; }
 
 struct dm_tls_store **dm_loop_tls(dm_loop *l) { return &l->tls; }
+
+struct dm_dns **dm_loop_dns(dm_loop *l) { return &l->dns; }
 
 char *dm_loop_scratch(dm_loop *l) {
     if (!l->scratch) l->scratch = malloc(DM_SCRATCH);
@@ -176,11 +181,15 @@ long dm_loop_next(dm_loop *l) {
 
 /* ---- descriptors --------------------------------------------------------*/
 
-int dm_watch_open(dm_watch *w, dm_loop *l, int fd) {
+int dm_loop_watch(dm_loop *l, dm_watch *w, int fd) {
     *w = (dm_watch){.fd = fd};
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
-        int error = errno;
+    return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+int dm_watch_open(dm_watch *w, dm_loop *l, int fd) {
+    int error = dm_loop_watch(l, w, fd);
+    if (error != 0) {
         close(fd);
         w->fd = -1;
         return error;
@@ -228,6 +237,8 @@ static void edge(dm_watch *w, unsigned events) {
 
 static int milliseconds(const dm_loop *l, double seconds) {
     if (l->count > 0) return 0;
+    double due = dm_dns_due(l->dns);
+    if (due >= 0 && (seconds < 0 || due < seconds)) seconds = due;
     if (l->heaped > 0) {
         double left = l->waits[l->heap[1]].limit - dm_tick();
         if (left < 0) left = 0;
@@ -249,6 +260,7 @@ int dm_loop_turn(dm_loop *l, double seconds) {
     struct epoll_event events[EVENTS];
     int n = epoll_wait(l->epoll, events, EVENTS, ms);       /* EINTR: nothing fired, the caller turns again */
     for (int i = 0; i < n; i++) edge(events[i].data.ptr, events[i].events);
+    dm_dns_turn(l->dns);
     if (l->heaped > 0) {
         double now = dm_tick();
         while (l->heaped > 0 && l->waits[l->heap[1]].limit <= now) fire(l, l->heap[1], true);

@@ -12,6 +12,7 @@ typedef struct dm_loop dm_loop;
 
 struct dm_curl;                     /* curl.h: libcurl, loaded when first needed */
 struct dm_tls_store;                /* tls.h: one SSL_CTX per CA file */
+struct dm_dns;                      /* dns.h: questions to DNS servers */
 
 enum { DM_READ = 0, DM_WRITE = 1 };         /* who waits (receiver, sender), and what for */
 enum { DM_SCRATCH = 64 * 1024 };            /* octets that one receive can bring */
@@ -47,6 +48,9 @@ long dm_loop_next(dm_loop *l);
 char *dm_loop_scratch(dm_loop *l);          /* DM_SCRATCH octets, valid until anybody's next call; NULL: no memory */
 struct dm_curl **dm_loop_curl(dm_loop *l);  /* slots for those who sit on the loop; freed with it */
 struct dm_tls_store **dm_loop_tls(dm_loop *l);
+struct dm_dns **dm_loop_dns(dm_loop *l);
+/* Let edges of 'fd' set what 'w' says, for one of those: it neither holds the loop nor gives the descriptor away. 0 or errno. */
+int dm_loop_watch(dm_loop *l, struct dm_watch *w, int fd);
 
 /* Put 'fd' into the loop, which owns it from here, also after a failure. 0 or errno. */
 int dm_watch_open(dm_watch *w, dm_loop *l, int fd);

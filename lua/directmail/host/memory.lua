@@ -4,6 +4,7 @@
 -- @module directmail.host.memory
 local socket = require "directmail.host.socket"
 local option = require "directmail.option"
+local queries = require "directmail.host.query"
 local schedulers = require "directmail.host.tasks"
 
 local READ, WRITE = 0, 1
@@ -314,7 +315,9 @@ end
 --   octets of the side `cut` ("client", the default, or "server"); `buffer` = octets a direction holds (65536); `handshake` =
 --   why the client's TLS handshake fails. And of the host: `env` = variables, `files` = contents by path, `hostname`.
 -- @treturn table the host table; `listen` takes names as well as addresses, `logs` is the list of {level, text} that were told;
---   give it `http_handler`, a function that answers requests in place of the net as `directmail.host.std`'s `http` would
+--   give it `http_handler`, a function that answers requests in place of the net as `directmail.host.std`'s `http` would;
+--   `zone` = what its `dns` answers: name -> { MX = { { preference =, exchange = }… }, A = { { address = }… } … }, or why there is no
+--   answer, for a name or for one type of it ("servfail"); what is not there is "nxdomain". `asked` is the list of "NAME TYPE" that it was asked
 function M.new(options)
   options = options or {}
   option.check(options, { "chunk", "cut_after", "cut", "buffer", "handshake", "env", "files", "hostname" }, "memory.new", 2)
@@ -322,7 +325,7 @@ function M.new(options)
   for _, name in ipairs(CONNECTION) do given[name] = options[name] end
   local loop = new_loop()
   local net = new_net(loop, connection_options(given, {}, "memory.new", 3))
-  local host = { name = "memory", logs = {}, tick = loop.tick }
+  local host = { name = "memory", logs = {}, tick = loop.tick, zone = {}, asked = {} }
 
   function host.log(level, text) host.logs[#host.logs + 1] = { level, text } end
 
@@ -335,6 +338,31 @@ function M.new(options)
     if host.http_handler then return host.http_handler(request) end
     return nil, { code = "CONNECT", words = "no connection: this host has no http_handler", step = "connect", sent = false, seconds = 0 }
   end
+
+  local function found(name, kind)
+    local at = host.zone[name]
+    if at == nil then return nil, "nxdomain" end
+    if type(at) == "string" then return nil, at end
+    local why = at[kind]
+    if type(why) == "string" then return nil, why end
+    local answers = {}
+    for _, type_of in ipairs(kind == "CNAME" and { kind } or { "CNAME", kind }) do
+      for _, record in ipairs(at[type_of] or {}) do
+        local copy = { owner = name, type = type_of, ttl = 300 }
+        for field, value in pairs(record) do copy[field] = value end
+        answers[#answers + 1] = copy
+      end
+    end
+    return answers
+  end
+
+  host.dns = queries.new(host, function(name, kind, seconds)
+    host.asked[#host.asked + 1] = name .. " " .. kind
+    local answers, why = found(name, kind)
+    host.sleep(why == "timeout" and seconds or math.min(seconds, 0.01))
+    if not answers then return nil, why end
+    return answers
+  end)
 
   function host.now() return EPOCH + loop.tick() end
 

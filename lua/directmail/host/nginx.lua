@@ -5,6 +5,7 @@ local core = require "directmail.core"
 local http1 = require "directmail.http1"
 local limits = require "directmail.data.limits"
 local machine = require "directmail.host.machine"
+local query = require "directmail.host.query"
 local session = require "directmail.session"
 
 local unpack = table.unpack or unpack
@@ -160,6 +161,28 @@ function M.profile(path, ...)
     "call directmail.new with this profile in init_by_lua_block, and use that mail object in the handlers"
 end
 
+local SHARED = "directmail"     -- the dict's name when nobody gives one
+local told                      -- that there is none
+
+--- The dict in which all workers keep rates.
+-- @tparam[opt] string name of the option `shared_dict`
+-- @treturn ?table nil when nginx.conf has none: then each worker keeps the rates for itself
+function M.shared(name)
+  local dict = ngx.shared[name or SHARED]
+  if not dict and not name and not told and ngx.worker.count() > 1 then
+    told = true
+    M.log("warn", ("each of the %d workers keeps to the rates for itself, so together they may go over them: "
+      .. 'add "lua_shared_dict %s 1m;" to http {} in nginx.conf'):format(ngx.worker.count(), SHARED))
+  end
+  return dict
+end
+
+--- Connections are kept in a worker between two mails: requests come one by one, and each would log in again.
+M.keeps = true
+
+--- Is this worker told to end?
+M.exiting = ngx.worker.exiting
+
 -- ---- what this home cannot do -----------------------------------------------------
 
 --- Settings that are refused by name: name -> { cause =, remedy = }.
@@ -172,10 +195,12 @@ M.refuses = {
     cause = "cosockets know no proxy",
     remedy = "leave proxy (DIRECTMAIL_PROXY) away inside nginx; the server must be reachable from here",
   },
-  store = {
-    cause = "SQLite would make everything in this worker wait for the disk",
-    remedy = "leave store away inside nginx, and key with it; a program beside nginx may have them",
-  },
+}
+
+--- Why no store is a file here.
+M.no_files = {
+  cause = "a store in a file would make everything in this worker wait for the disk",
+  remedy = 'give store = "redis://HOST:PORT/DB" (docs/store.md)',
 }
 
 local TIMER = "hand it to a timer: ngx.timer.at(0, function() mail:send { … } end)"
@@ -221,7 +246,12 @@ end
 
 -- ---- tasks ------------------------------------------------------------------------
 
-M.sleep = ngx.sleep
+--- Wait at least so long: nginx cuts to milliseconds, counted from a time that stands still while Lua runs.
+function M.sleep(seconds)
+  ngx.update_time()
+  ngx.sleep(math.ceil(seconds * 1000) / 1000)
+end
+
 M.spawn = ngx.thread.spawn
 M.wait = ngx.thread.wait
 
@@ -258,6 +288,12 @@ local function connect(sock, host, port, options)
   if ok then return ok end
   if why:find("no resolver defined", 1, true) then why = "nginx has no resolver to look the name up" end
   return nil, why
+end
+
+-- A nil leaves the limit as it is; nginx would take its default of 60 s instead.
+local function settimeouts(sock, connect_ms, send_ms, read_ms)
+  sock.connect_ms, sock.send_ms, sock.read_ms = connect_ms or sock.connect_ms, send_ms or sock.send_ms, read_ms or sock.read_ms
+  return of_nginx(sock, "settimeouts")(sock, sock.connect_ms, sock.send_ms, sock.read_ms)
 end
 
 -- Why a handshake failed, asked where nginx noted it. resty.core can hide it: a handshake that ends at once says true although the
@@ -297,9 +333,79 @@ function M.tcp(options)
     if options and options[name] ~= nil then error(name .. ": " .. M.refuses[name].cause, 2) end
   end
   local sock = ngx.socket.tcp()
-  sock.connect, sock.sslhandshake = connect, sslhandshake
+  sock.connect, sock.sslhandshake, sock.settimeouts = connect, sslhandshake, settimeouts
   return sock
 end
+
+-- ---- DNS ------------------------------------------------------------------------------
+
+local TRY = 3                   -- seconds until a lost packet is asked for again
+local TYPE = { A = 1, NS = 2, CNAME = 5, SOA = 6, MX = 15, TXT = 16, AAAA = 28 }
+local WHY = { [2] = "servfail", [3] = "nxdomain", [5] = "refused" }      -- RFC 1035, 4.1.1
+
+local kind_of = {}
+for kind, number in pairs(TYPE) do kind_of[number] = kind end
+
+-- What the system asks; nginx does not tell which servers its resolver directive names.
+local name_servers = {}
+for line in (machine.read("/etc/resolv.conf", 65536) or ""):gmatch "[^\r\n]+" do
+  name_servers[#name_servers + 1] = line:match "^%s*nameserver%s+([%x.:]+)"
+end
+if not name_servers[1] then name_servers[1] = "127.0.0.1" end
+
+local resolver                  -- lua-resty-dns; Debian's name of it differs
+
+local function resolver_module()
+  for _, name in ipairs { "resty.dns.resolver", "nginx.dns.resolver" } do
+    local found, module = pcall(require, name)
+    if found then return module end
+  end
+  return nil, "lua-resty-dns is not installed (Debian: lua-nginx-dns)"
+end
+
+local function in_lower_case(name) return name and name:lower():gsub("%.$", "") end
+
+local function record_of(answer)
+  local text = answer.txt
+  return {
+    owner = in_lower_case(answer.name), type = kind_of[answer.type], ttl = answer.ttl,
+    address = answer.type == TYPE.AAAA and resolver.compress_ipv6_addr(answer.address) or answer.address,
+    preference = answer.preference, exchange = in_lower_case(answer.exchange),
+    name = in_lower_case(answer.cname or answer.nsdname or answer.mname), mailbox = in_lower_case(answer.rname),
+    text = type(text) == "table" and table.concat(text) or text,
+    serial = answer.serial, refresh = answer.refresh, retry = answer.retry, expire = answer.expire, minimum = answer.minimum or answer.mininum,
+  }
+end
+
+local function ask(name, kind, seconds, ip, port)
+  local why
+  if not resolver then
+    resolver, why = resolver_module()
+    if not resolver then return nil, why end
+  end
+  local servers = ip and { { ip, port } } or {}
+  for _, server in ipairs(ip and {} or name_servers) do servers[#servers + 1] = { server, 53 } end
+  for _, server in ipairs(servers) do
+    if server[1]:find(":", 1, true) then server[1] = "[" .. server[1] .. "]" end
+  end
+  local client, answers
+  client, why = resolver:new { nameservers = servers, timeout = math.max(1, math.floor(math.min(TRY, seconds) * 1000)), retrans = seconds > TRY and 2 or 1 }
+  if not client then return nil, why end
+  -- pcall: it counts with octets that a garbled answer does not have
+  local whole
+  whole, answers, why = pcall(client.query, client, name, { qtype = TYPE[kind] })
+  if not whole or not answers and type(why) ~= "string" then return nil, "the answer of the DNS server is garbled" end
+  if not answers then return nil, why:find "timeout" and "timeout" or why:find("refused", 1, true) and "connection refused" or why end
+  if answers.errcode then return nil, WHY[answers.errcode] or "the DNS server says: " .. answers.errstr end
+  local records = {}
+  for _, answer in ipairs(answers) do
+    if answer.class == 1 and kind_of[answer.type] then records[#records + 1] = record_of(answer) end
+  end
+  return records
+end
+
+--- Ask for the records of a name, see `directmail.host.query`; by lua-resty-dns.
+M.dns = query.new(M, ask)
 
 -- ---- HTTP ------------------------------------------------------------------------------
 

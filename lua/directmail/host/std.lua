@@ -77,6 +77,18 @@ function M.http(request)
   return { status = head.status, headers = headers, body = call.body, peer = call.peer, seconds = call.seconds, reused = call.reused }
 end
 
+-- ---- DNS ------------------------------------------------------------------
+
+--- Ask for the records of a name, see `directmail.host.query`.
+M.dns = require "directmail.host.query".new(M, function(name, kind, seconds, ip, port)
+  local me = caller(3)
+  local lookup, why = net.dns(name, kind, seconds, ip, port)
+  if not lookup then return nil, why end
+  local id = lookup:wait()
+  if id then park(id, me) end
+  return lookup:finish()
+end)
+
 -- ---- certificates ---------------------------------------------------------
 
 --- A server's certificate (its chain behind it) with its key, both PEM; raises when they are unusable.

@@ -16,6 +16,8 @@
     X(socket)               \
     X(listener)             \
     X(http)                 \
+    X(dns)                  \
+    X(charset)              \
     X(pki)                  \
     X(process)              \
     X(system)
