@@ -392,12 +392,12 @@ local function look_at_template(b)
   local found, e = templates.find(b.mail, name)
   if e then return e end
   if not found then
-    fault(b, "template", ('there is no template "%s"'):format(printable(name)), "directmail templates list shows them; or give content")
+    fault(b, "template", ('there is no template "%s"'):format(printable(name)), "directmail template list shows them; or give content")
     return nil
   end
   if found.status ~= "approved" then
     fault(b, "template", ('the template "%s" is not approved: %s'):format(printable(name), found.status),
-      found.status == "rejected" and "the console tells the reason; change it and push it again" or "wait for the review: directmail templates list")
+      found.status == "rejected" and "the console tells the reason; change it and push it again" or "wait for the review: directmail template list")
   end
   check_variables(b, found, ('the template "%s"'):format(printable(name)))
 end

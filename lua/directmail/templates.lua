@@ -69,7 +69,7 @@ function M.pull(mail, name)
   if type(name) ~= "string" then error("bad argument #2 to templates.pull (a name expected)", 2) end
   local found, e = M.find(mail, name)
   if found or e then return found, e end
-  return err.refuse("OPTION", "name", ('there is no template "%s"'):format(err.printable(name)), "templates.list, or directmail templates list, shows them")
+  return err.refuse("OPTION", "name", ('there is no template "%s"'):format(err.printable(name)), "templates.list, or directmail template list, shows them")
 end
 
 local function check(template, what)
@@ -186,7 +186,7 @@ function M.push(mail, template, options)
     if not id then
       theirs, e = look_up(mail, template.name)
       if not theirs then return nil, e or err.new { code = "PROTOCOL", outcome = "unknown", cause = "the answer names no template",
-        remedy = "directmail templates list tells whether it is there" } end
+        remedy = "directmail template list tells whether it is there" } end
       id = tostring(theirs.TemplateId)
     end
   elseif not diff.same then

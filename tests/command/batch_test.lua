@@ -1,4 +1,4 @@
--- directmail batch and directmail templates, as whole programs against a sandbox.
+-- directmail batch and directmail template, as whole programs against a sandbox.
 local command = require "support.command"
 local json = require "cjson"
 
@@ -147,33 +147,33 @@ describe("directmail batch", function()
   end)
 end)
 
-describe("directmail templates", function()
+describe("directmail template", function()
   it("pushes, compares, pulls and lists", function()
     local path = file("t.html", "Name: spring\nSubject: Spring\nSender-Name: News\n\n<p>one</p>\n<p>two</p>\n")
-    local status, out, talk = run { "templates", "diff", path }
+    local status, out, talk = run { "template", "diff", path }
     assert.equal(1, status, talk)
     assert.matches("^spring: missing, not there yet\n", out)
-    status, out, talk = run { "templates", "push", path, "--wait", "10" }
+    status, out, talk = run { "template", "push", path, "--wait", "10" }
     assert.equal(0, status, talk)
     assert.matches("^spring: created, approved %(id %d+%)\n$", out)
-    assert.same({ 0, "spring: approved, the same\n", "" }, { run { "templates", "diff", path } })
+    assert.same({ 0, "spring: approved, the same\n", "" }, { run { "template", "diff", path } })
   end)
 
   it("shows what differs, and its answers as JSON", function()
     local path = file("t2.html", "Name: spring\nSubject: Spring\nSender-Name: News\n\n<p>one</p>\n<p>2</p>\n")
-    local status, out = run { "templates", "diff", path }
+    local status, out = run { "template", "diff", path }
     assert.equal(1, status)
     assert.matches("\n@@ html, line 2\n%-<p>two</p>\n%+<p>2</p>\n$", out)
-    status, out = run { "templates", "pull", "spring" }
+    status, out = run { "template", "pull", "spring" }
     assert.same({ 0, "Name: spring\nSubject: Spring\nSender-Name: News\n\n<p>one</p>\n<p>two</p>\n" }, { status, out })
-    assert.equal("spring", json.decode((select(2, run { "templates", "pull", "spring", "--json" }))).name)
-    assert.matches("\nspring +approved ", (select(2, run { "templates", "list" })))
+    assert.equal("spring", json.decode((select(2, run { "template", "pull", "spring", "--json" }))).name)
+    assert.matches("\nspring +approved ", (select(2, run { "template", "list" })))
   end)
 
   it("refuses what it cannot do", function()
     for _, words in ipairs { {}, { "pulll" }, { "pull" }, { "pull", "gone" }, { "push", "/no/such" }, { "list", "x" }, { "push", file("n.txt", "Name: x\n\nHi") },
       { "push", file("half.html", "<p>x</p>") } } do
-      local status, out, talk = run { "templates", table.unpack(words) }
+      local status, out, talk = run { "template", table.unpack(words) }
       assert.same({ 2, "" }, { status, out }, talk)
     end
   end)
