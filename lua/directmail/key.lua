@@ -166,17 +166,21 @@ local EARLIER = {
       .. 'or send it with on_unknown = "resend", which allows a second copy',
   },
 }
+local QUEUED = { waiting = true, leased = true, marked = true }
 local KEPT = { "detail", "cause", "remedy", "blame", "reply", "request_id" }
 
--- What the store knows of a mail that was sent under this key before, as `send` returns it.
-local function earlier(key, job)
+--- What the store knows of a mail that was sent or queued under this key before, as `send` returns it.
+-- @tparam string key
+-- @tparam table job of the store
+-- @treturn table receipt, with `earlier = true`; or nil, err
+function M.earlier(key, job)
   local known = job.result and json.decode(job.result)
   if type(known) ~= "table" then known = {} end
   if job.state == "sent" then
     known.outcome, known.earlier = "sent", true
     return known
   end
-  if job.state == "waiting" then return { outcome = "queued", earlier = true } end
+  if QUEUED[job.state] then return { outcome = "queued", earlier = true, id = ("%.0f"):format(job.id) } end
   local words = EARLIER[job.state]
   local fields = { outcome = job.state, code = words.code, remedy = words.remedy }
   for _, name in ipairs(KEPT) do            -- a person may have written it
@@ -200,6 +204,13 @@ local function wait_over(key, seconds)
 end
 
 local MOVING = { leased = true, marked = true }
+
+--- The error of a key under which another mail is known.
+-- @return nil, err
+function M.other(key)
+  return err.refuse("OPTION", "key", ('the key "%s" belongs to a mail with other content'):format(err.printable(key)),
+    "give each mail a key of its own; the same key is for the same mail only")
+end
 
 --- Take the key of a mail. Waits while another carries the same mail.
 -- @tparam table mail the mail object, with a store
@@ -225,12 +236,9 @@ function M.claim(mail, d, options)
       return claim
     end
     if job.how == "other" then
-      local _
-      _, e = err.refuse("OPTION", "key", ('the key "%s" belongs to a mail with other content'):format(err.printable(key)),
-        "give each mail a key of its own; the same key is for the same mail only")
-      return nil, nil, e
+      return nil, M.other(key)
     end
-    if not MOVING[job.state] then return nil, earlier(key, job) end
+    if not MOVING[job.state] then return nil, M.earlier(key, job) end
     if now then return nil end
     local waited = host.tick() - start
     if timeout and waited >= timeout then return nil, nil, wait_over(key, waited) end

@@ -1,13 +1,13 @@
---- The store: jobs, keys, shared rates and the suppression list, in one SQLite file that all processes of a machine may use.
+--- The store: jobs, keys, shared rates and the suppression list, in one SQLite file that all processes of a machine may use, or in a Redis
+-- for any number of machines.
 --
---     local store = assert(require "directmail.store".open "/var/lib/shop/outbox.db")
+--     local store = assert(require "directmail.store".open "/var/lib/shop/outbox.db")       -- or "redis://:password@10.0.0.5:6379/0"
 --     assert(store:enqueue { { payload = "…", key = "order-1042" } })
 --     for _, job in ipairs(assert(store:lease(50, 60000))) do … end
 --
 -- A job goes `waiting` → `leased` → `marked` → `sent`, `refused`, `not_sent` or `unknown`; docs/store.md shows all ways. Whoever leases
 -- a job gets the number of the attempt, `tries`, with it. Every later verb names both, and does nothing when another has leased the job
--- since. Calls wait while another process writes, so inside a task they let others run; all that one turn of the loop asks for goes
--- to the disk as one transaction. What a call returned is on the disk.
+-- since. Calls that wait let other tasks run. What a call returned is kept: on the disk, or by Redis as it is configured.
 -- @module directmail.store
 local core = require "directmail.core"
 local err = require "directmail.err"
@@ -15,7 +15,6 @@ local option = require "directmail.option"
 
 local M = {}
 
-local BUSY = 10                         -- seconds that a call waits for other processes
 local KEEP = 30 * 86400                 -- seconds that settled jobs, and with them their keys, are remembered
 local TIDY = 60                         -- seconds between two looks at what can be forgotten
 local MOST = 1000                       -- jobs of one call
@@ -24,10 +23,10 @@ local PAYLOAD_OCTETS = 32 * 1024 * 1024
 local AHEAD = 300                       -- seconds that somebody's clock may be ahead of ours
 
 -- `require` would find this very file under the C module's name, so that one is looked for as `require` does it, but in package.cpath only.
-local engine
+local c_module
 
-local function load_engine()
-  if engine then return engine end
+local function load_c()
+  if c_module then return c_module end
   for template in package.cpath:gmatch "[^;]+" do
     local path = template:gsub("%?", "directmail/store")
     local file = path ~= template and io.open(path, "rb")
@@ -35,126 +34,15 @@ local function load_engine()
       file:close()
       local open, why = package.loadlib(path, "luaopen_directmail_store")
       if not open then error(("%s cannot be loaded: %s"):format(path, why), 0) end
-      engine = open "directmail.store"
-      return engine
+      c_module = open "directmail.store"
+      return c_module
     end
   end
   error("the module directmail/store.so is missing in package.cpath: run make in the source folder, or make install", 0)
 end
 
--- ---- failures ------------------------------------------------------------------
-
--- kind -> cause (of the path and SQLite's words), remedy, retry
-local FAILURES = {
-  busy = { "another process keeps the store %s locked: %s", "end that process (fuser shows it), or try again", true },
-  full = { "the store %s cannot be written: %s", "make room on its disk; what it holds is whole", true },
-  readonly = { "the store %s cannot be written: %s", "give this user the right to write the file and its folder" },
-  foreign = { "%s is no store: %s", "name another file; one that is not there is made" },
-  newer = { "the store %s was made by a newer directmail: %s", "use that version, or another file" },
-  corrupt = { "the store %s is damaged: %s", 'look at it with sqlite3 FILE "PRAGMA integrity_check", and take the last good copy' },
-  io = { "the store %s cannot be used: %s", "check path, rights and disk; a relative path begins at the folder the program runs in" },
-  forked = { "the store %s belongs to another process: %s", "open it after the fork, in the process that uses it" },
-  memory = { "not enough memory for the store %s: %s", "give the program more", true },
-}
-
-local function failure(path, kind, words)
-  local known = FAILURES[kind]
-  return err.new {
-    code = "FILE", detail = path, cause = known[1]:format(path, words), remedy = known[2], retry = known[3] or false, blame = "none",
-  }
-end
-
--- ---- transactions ----------------------------------------------------------------
-
 local store = {}
 store.__index = store
-
-local function now_ms(self) return math.floor(self.host.now() * 1000) end
-
--- Try again while another process writes; each pause is longer, with a random part.
-local function patiently(host, try)
-  local start, pause = host.tick(), 0.002
-  while true do
-    local done, kind, words = try()
-    if done then return done end
-    if kind ~= "busy" or host.tick() - start >= BUSY then return nil, kind, words end
-    host.sleep(pause * (0.5 + host.random(1):byte() / 255))
-    pause = math.min(pause * 2, 0.1)
-  end
-end
-
--- Run `work(db)`, which must not wait, in one transaction: true; or nil, kind, words, and nothing of it happened.
-local function attempt(self, work)
-  local db = self.db
-  if not db then return nil, "io", "it is closed" end
-  local ok, kind, words = db:begin()
-  if not ok then return nil, kind, words end
-  work(db)
-  return db:commit()
-end
-
-local function do_wishes(db, turn)
-  for i = 1, #turn do turn[i].answer = turn[i].work(db) end
-end
-
-local function end_turn(turn, e)
-  for i = 1, #turn do
-    turn[i].err = e
-    turn[i].ended:post()
-  end
-end
-
--- One turn after the other, each as one transaction, until nobody asks for more.
-local function flush(self)
-  while self.turn do
-    self.host.sleep(0)                  -- behind all that runs in this turn of the loop
-    local turn = self.turn
-    self.turn = nil
-    if turn then                        -- ask_now may have taken it along
-      self.busy = true
-      local ok, kind, words = patiently(self.host, function()
-        return attempt(self, function(db) do_wishes(db, turn) end)
-      end)
-      self.busy = false
-      end_turn(turn, not ok and failure(self.path, kind, words) or nil)
-    end
-  end
-  self.flusher = nil
-end
-
--- What `work(db)` returns, once it is on the disk together with all that others asked for in this turn; or nil, err.
--- `work` may run several times: each run begins from what is on the disk.
-local function ask(self, work)
-  local wish = { work = work, ended = self.host.semaphore() }
-  self.turn = self.turn or {}
-  self.turn[#self.turn + 1] = wish
-  if not self.flusher then
-    self.flusher = true
-    self.host.spawn(flush, self)
-  end
-  wish.ended:wait()
-  if wish.err then return nil, wish.err end
-  return wish.answer
-end
-
--- The same at once and without waiting, with all that this turn has asked for already, so that who asks in order is served in order.
--- Nil when another process writes just now.
-local function ask_now(self, work)
-  if self.busy then return nil end      -- an earlier turn waits for that process
-  local answer
-  local turn = self.turn
-  local ok, kind, words = attempt(self, function(db)
-    if turn then do_wishes(db, turn) end
-    answer = work(db)
-  end)
-  if ok then
-    self.turn = nil
-    if turn then end_turn(turn) end
-    return answer
-  end
-  if kind == "busy" then return nil end
-  return nil, failure(self.path, kind, words)
-end
 
 -- ---- arguments ---------------------------------------------------------------------
 
@@ -199,12 +87,12 @@ end
 
 -- ---- jobs -----------------------------------------------------------------------------
 
--- Settle what dead workers left, and forget what is old; from time to time is enough.
-local function tidy(self, db, now)
+-- Is it time to settle what dead workers left, and to forget what is old?
+local function time_to_tidy(self)
   local tick = self.host.tick()
-  if self.tidied and tick - self.tidied < TIDY then return end
+  if self.tidied and tick - self.tidied < TIDY then return false end
   self.tidied = tick
-  if db:reap(now, now - self.keep, MOST) then db:forget_buckets(now, MOST) end
+  return true
 end
 
 local ENTRY = { "payload", "key", "hash", "delay" }
@@ -228,15 +116,8 @@ function store:enqueue(list)
         "keep large data in a file, and its path in the payload")
     end
   end
-  return ask(self, function(db)
-    local out, now = {}, now_ms(self)
-    for i = 1, #list do
-      local entry = list[i]
-      out[i] = db:enqueue(now, now + (entry.delay or 0), entry.key, entry.hash or core.sha256(entry.payload), entry.payload)
-      if not out[i] then return nil end
-    end
-    return out
-  end)
+  local jobs, e = self.engine:enqueue(list)
+  return jobs, e
 end
 
 --- Lease jobs that are due, the oldest first. They are the caller's for that time, which `extend` prolongs.
@@ -246,23 +127,7 @@ end
 function store:lease(n, visibility_ms)
   check_whole(n, 1, MOST, 1, "lease")
   check_ms(visibility_ms, 2, "lease")
-  return ask(self, function(db)
-    local now = now_ms(self)
-    tidy(self, db, now)
-    return db:lease(now, now + visibility_ms, n)
-  end)
-end
-
--- One verb for each job of a list: a list of booleans.
-local function for_each(self, jobs, call)
-  return ask(self, function(db)
-    local out, now = {}, now_ms(self)
-    for i = 1, #jobs do
-      out[i] = call(db, jobs[i], now)
-      if out[i] == nil then return nil end
-    end
-    return out
-  end)
+  return self.engine:lease(n, visibility_ms, time_to_tidy(self))
 end
 
 --- Keep jobs for longer, counted from now.
@@ -272,7 +137,7 @@ end
 function store:extend(jobs, visibility_ms)
   check_jobs(jobs, "extend")
   check_ms(visibility_ms, 2, "extend")
-  return for_each(self, jobs, function(db, job, now) return db:extend(job.id, job.tries, now + visibility_ms) end)
+  return self.engine:extend(jobs, visibility_ms)
 end
 
 --- Mark jobs, before anything of them is pushed into an engine. If the program dies from here on, they are `unknown`.
@@ -280,7 +145,7 @@ end
 -- @treturn table list of booleans, false: that job is another's by now and must not be pushed; or nil, err: none may be pushed
 function store:mark(jobs)
   check_jobs(jobs, "mark")
-  return for_each(self, jobs, function(db, job) return db:mark(job.id, job.tries) end)
+  return self.engine:mark(jobs)
 end
 
 --- Settle jobs as sent. They must have been marked. A job that was called `unknown` meanwhile is sent by this, too.
@@ -288,7 +153,7 @@ end
 -- @treturn table list of booleans; or nil, err
 function store:ack(jobs)
   check_jobs(jobs, "ack", "receipt")
-  return for_each(self, jobs, function(db, job, now) return db:ack(job.id, job.tries, now, job.receipt) end)
+  return self.engine:ack(jobs)
 end
 
 --- Unmark jobs of which nothing left, or which were refused for now: they wait for another attempt. A job made by `claim` becomes
@@ -300,7 +165,7 @@ function store:retry(jobs)
   for i = 1, #jobs do
     if jobs[i].delay ~= nil then check_ms(jobs[i].delay, 1, "retry") end
   end
-  return for_each(self, jobs, function(db, job, now) return db:retry(job.id, job.tries, now + (job.delay or 0), job.error) end)
+  return self.engine:retry(jobs)
 end
 
 local BURIED = { refused = true, not_sent = true, unknown = true }
@@ -314,34 +179,37 @@ function store:bury(jobs)
   for i = 1, #jobs do
     if not BURIED[jobs[i].outcome] then bad(1, "bury", "refused, not_sent or unknown in the jobs' field outcome", 2) end
   end
-  return for_each(self, jobs, function(db, job, now)
-    return db:bury(job.id, job.tries, now, job.outcome, job.again == true, job.error)
-  end)
+  return self.engine:bury(jobs)
 end
 
 --- Settle what dead workers left: a job whose lease is over waits again, and is `unknown` when it was marked. Forget what was settled
 -- longer ago than the store keeps it; `unknown` jobs stay until somebody settles them. `lease` and `claim` do this once a minute.
 -- @treturn table how many: `{ waiting=, not_sent=, unknown=, forgotten= }`, up to 1000 at a time; or nil, err
-function store:reap()
-  return ask(self, function(db)
-    local now = now_ms(self)
-    local out = db:reap(now, now - self.keep, MOST)
-    return out and db:forget_buckets(now, MOST) and out
-  end)
-end
+function store:reap() return self.engine:reap() end
 
 --- How many jobs there are in each state. Forgotten ones are not among them.
 -- @treturn table `{ waiting=, leased=, marked=, sent=, refused=, not_sent=, unknown= }`; or nil, err
-function store:counts()
-  return ask(self, function(db) return db:counts() end)
-end
+function store:counts() return self.engine:counts() end
 
 --- The job of a key, to see how it went, or to settle an `unknown` one by `ack` or `retry`.
 -- @tparam string key
 -- @treturn table `{ id=, tries=, state=, due=, made= (milliseconds since 1970), result = JSON text }`, false: no such key; or nil, err
 function store:find(key)
   check_name(key, 1, "find")
-  return ask(self, function(db) return db:find(key) end)
+  return self.engine:find(key)
+end
+
+local STATE = { waiting = true, leased = true, marked = true, sent = true, refused = true, not_sent = true, unknown = true }
+
+--- Jobs of one state, those that have it longest first: to look them up, and to settle `unknown` ones by `ack`, `retry` or `bury`.
+-- @tparam string state
+-- @tparam[opt=100] number n at most so many, 1 to 1000
+-- @treturn table list of jobs as of `find`, with `key`; or nil, err
+function store:list(state, n)
+  if not STATE[state] then bad(1, "list", "state of a job", 2) end
+  n = n or 100
+  check_whole(n, 1, MOST, 2, "list")
+  return self.engine:list(state, n)
 end
 
 local CLAIM = { "key", "hash", "visibility_ms", "mark", "resend" }
@@ -355,11 +223,7 @@ function store:claim(wish, now)
   option.check(wish, CLAIM, "store:claim", 2)
   if type(wish.key) ~= "string" or M.wrong_key(wish.key) or type(wish.hash) ~= "string" then bad(1, "claim", "key and hash", 2) end
   check_ms(wish.visibility_ms, 1, "claim")
-  return (now and ask_now or ask)(self, function(db)
-    local time = now_ms(self)
-    tidy(self, db, time)
-    return db:claim(time, time + wish.visibility_ms, wish.key, wish.hash, wish.mark == true, wish.resend == true)
-  end)
+  return self.engine:claim(wish, time_to_tidy(self), now)
 end
 
 -- ---- rates --------------------------------------------------------------------------------
@@ -376,12 +240,7 @@ function store:take(bucket, n, rate, burst)
   check_whole(n, 1, 1e9, 2, "take")
   if type(rate) ~= "number" or not (rate > 0 and rate <= 1e9) then bad(3, "take", "number above 0", 2) end
   if type(burst) ~= "number" or not (burst >= 1 and burst <= 1e9) then bad(4, "take", "number from 1 on", 2) end
-  local answer, e = ask(self, function(db)
-    local granted, wait_ms = db:take(now_ms(self), bucket, n, rate, burst)
-    return granted and { granted, wait_ms }
-  end)
-  if not answer then return nil, e end
-  return answer[1], answer[2]
+  return self.engine:take(bucket, n, rate, burst)
 end
 
 -- ---- the suppression list ------------------------------------------------------------------
@@ -416,7 +275,7 @@ function store:suppress(address, reason, source, at)
   if not to then return nil, e end
   at, e = check_at(self, at, 4, "suppress")
   if not at then return nil, e end
-  return ask(self, function(db) return db:suppress(to, reason, source, at) end)
+  return self.engine:suppress(to, reason, source, at)
 end
 
 --- The owner of an address wants mail again, and said so after all that suppresses it. No list that is read in does this.
@@ -430,7 +289,7 @@ function store:resubscribe(address, source, at)
   if not to then return nil, e end
   at, e = check_at(self, at, 3, "resubscribe")
   if not at then return nil, e end
-  return ask(self, function(db) return db:resubscribe(to, source, at) end)
+  return self.engine:resubscribe(to, source, at)
 end
 
 --- Why nothing may be sent to an address: the oldest reason that holds.
@@ -439,53 +298,106 @@ end
 function store:suppressed(address)
   local to, e = listed(address, "suppressed")
   if not to then return nil, e end
-  return ask(self, function(db) return db:suppressed(to) end)
+  local answer
+  answer, e = self.engine:suppressed { to }
+  if not answer then return nil, e end
+  return answer[1]
+end
+
+--- The same for many addresses at once.
+-- @tparam {string,...} addresses as `directmail.message` gives them, each checked
+-- @treturn table list in the same order of `{ reason=, source=, at= }` or false; or nil, err
+function store:suppressed_of(addresses)
+  local list = {}
+  for i = 1, #addresses do list[i] = addresses[i]:lower() end
+  return self.engine:suppressed(list)
+end
+
+--- Everything that is suppressed, in pages, by address.
+-- @tparam[opt] string after the last address of the page before
+-- @treturn table list of up to 1000 `{ address=, reason=, source=, at= }`, each with the oldest reason that holds; empty at the end; or nil, err
+function store:suppressions(after)
+  return self.engine:suppressions(after or "", MOST)
+end
+
+--- May a mail go to all of these?
+-- @tparam {string,...} addresses as `directmail.message` gives them, each checked
+-- @treturn boolean true; or nil, err (ADDRESS), which names the first that is suppressed
+function store:may_send(addresses)
+  local answer, e = self:suppressed_of(addresses)
+  if not answer then return nil, e end
+  for i = 1, #addresses do
+    local why = answer[i]
+    if why then
+      return err.refuse("ADDRESS", "to", ("%s is on the suppression list: %s (%s, %s)"):format(addresses[i], why.reason, why.source,
+        core.date(math.floor(why.at), 0)), "send nothing to it; when its owner asks for mail again: store:resubscribe (docs/store.md)", "recipient")
+    end
+  end
+  return true
 end
 
 -- ---- opening ----------------------------------------------------------------------------------
 
---- Let go of the file. What was asked for before and has not returned ends with an error.
+--- Let go of it. What was asked for before and has not returned ends with an error.
 function store:close()
-  if self.db then self.db:close() end
-  self.db, self.closed = nil, true
+  self.engine:close()
+  self.closed = true
 end
 
-local OPTIONS = { "keep" }
+-- Does this name a Redis, and no file?
+local function is_url(text) return text:find "^rediss?://" ~= nil end
 
---- Open a store, or make it: a file of mode 0600.
--- @tparam string path a file; SQLite keeps `path-wal` and `path-shm` beside it. Not on a network drive
--- @tparam[opt] table options `keep` = seconds that settled jobs and their keys are remembered (30 days)
+--- A register of addresses and notes for the reading of one long list: on the disk, without a name, gone with its `close`.
+-- @treturn register `row(key, row)` -> where it stood first, `note(name, text)`, `read(name)` -> text or false; or nil, kind, words
+function M.register() return load_c().seen() end
+
+-- The place of a store in words: a URL without its password.
+local function shown(place) return is_url(place) and require "directmail.store.redis".shown(place) or place end
+
+local OPTIONS = { "keep", "ca" }
+
+--- Open a store, or make it.
+-- @tparam string place a file, made with mode 0600 (SQLite keeps `FILE-wal` and `FILE-shm` beside it; not on a network drive); or
+--   `redis://[[USER]:PASSWORD@]HOST[:6379][/DB]`, `rediss://…` over TLS. A Redis is connected to when it is first asked for something
+-- @tparam[opt] table options `keep` = seconds that settled jobs and their keys are remembered (30 days); `ca` = PEM file for rediss://
 -- @tparam[opt] table host
--- @return store; or nil, err (FILE)
-function M.open(path, options, host)
+-- @return store; or nil, err (FILE, OPTION)
+function M.open(place, options, host)
   options, host = options or {}, host or require "directmail.host"
-  if type(path) ~= "string" or path == "" or path:find "%z" then bad(1, "open", "path", 2) end
+  if type(place) ~= "string" or place == "" or place:find "%z" then bad(1, "open", "path", 2) end
   option.check(options, OPTIONS, "store.open", 2)
   local keep = options.keep or KEEP
   if type(keep) ~= "number" or not (keep >= 0 and keep <= 2 ^ 32) then bad(2, "open", "seconds as keep", 2) end
-  local never = host.refuses and host.refuses.store
-  if never then return err.refuse("OPTION", "store", never.cause, never.remedy) end
-  local c = load_engine()
-  local db, kind, words = patiently(host, function() return c.open(path) end)
-  if not db then return nil, failure(path, kind, words) end
-  return setmetatable({ db = db, path = path, host = host, keep = math.floor(keep * 1000) }, store)
+  keep = math.floor(keep * 1000)
+  local engine, e
+  if is_url(place) then
+    engine, e = require "directmail.store.redis".open(load_c, place, keep, host, options.ca)
+  elseif host.no_files then
+    return err.refuse("OPTION", "store", host.no_files.cause, host.no_files.remedy)
+  else
+    engine, e = require "directmail.store.sqlite".open(load_c(), place, keep, host)
+  end
+  if not engine then return nil, e end
+  return setmetatable({ engine = engine, path = shown(place), host = host }, store)
 end
 
--- host -> path -> store: mail objects with the same path share one.
+-- host -> place -> store: mail objects with the same one share it.
 local opened = setmetatable({}, { __mode = "k" })
 
---- The store of a setting: itself, or the one at its path.
+--- The store of a setting: itself, or the one at its place.
 -- @tparam string|table setting
 -- @tparam table host
+-- @tparam[opt] string ca the setting of that name, for rediss://
 -- @return store; or nil, err
-function M.of(setting, host)
+function M.of(setting, host, ca)
   if type(setting) == "table" then return setting end
   local known = opened[host] or setmetatable({}, { __mode = "v" })
   opened[host] = known
-  local found, e = known[setting], nil
+  local name = is_url(setting) and ca and setting .. "\0" .. ca or setting
+  local found, e = known[name], nil
   if not found or found.closed then
-    found, e = M.open(setting, nil, host)
-    known[setting] = found
+    found, e = M.open(setting, { ca = ca }, host)
+    known[name] = found
   end
   return found, e
 end

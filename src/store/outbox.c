@@ -44,6 +44,15 @@ static dm_db_code insert(dm_db *db, int64_t now, int64_t due, dm_view key, dm_vi
     return code;
 }
 
+/* The first six columns: id, tries, state, due, made, result. */
+static void read_job(dm_db *db, sqlite3_stmt *s, dm_job *job) {
+    *job = (dm_job){
+        .id = sqlite3_column_int64(s, 0), .tries = sqlite3_column_int64(s, 1), .state = (dm_job_state)sqlite3_column_int(s, 2),
+        .due = sqlite3_column_int64(s, 3), .made = sqlite3_column_int64(s, 4), .result = dm_db_column(db, s, 5),
+    };
+    if ((unsigned)job->state >= DM_JOB_STATE_COUNT) dm_db_damaged(db, "a job has a state that there is not");
+}
+
 static dm_db_code find(dm_db *db, dm_view key, row *out) {
     sqlite3_stmt *s = dm_db_statement(db, DM_SQL_BY_KEY,
         "SELECT id, tries, state, due, made, result, hash, queued, again FROM jobs WHERE key = ?1");
@@ -52,14 +61,27 @@ static dm_db_code find(dm_db *db, dm_view key, row *out) {
     dm_db_code code = dm_db_step(db, s);
     if (code == DM_DB_OK) return DM_DB_NO;
     if (code != DM_DB_ROW) return code;
-    out->job = (dm_job){
-        .id = sqlite3_column_int64(s, 0), .tries = sqlite3_column_int64(s, 1), .state = (dm_job_state)sqlite3_column_int(s, 2),
-        .due = sqlite3_column_int64(s, 3), .made = sqlite3_column_int64(s, 4), .result = dm_db_column(db, s, 5),
-    };
+    read_job(db, s, &out->job);
     out->hash = dm_db_column(db, s, 6);
     out->queued = sqlite3_column_int(s, 7) != 0;
     out->again = sqlite3_column_int(s, 8) != 0;
-    if ((unsigned)out->job.state >= DM_JOB_STATE_COUNT) dm_db_damaged(db, "a job has a state that there is not");
+    return db->error.code;
+}
+
+dm_db_code dm_outbox_list(dm_db *db, dm_job_state state, size_t n, sqlite3_stmt **s) {
+    *s = dm_db_statement(db, DM_SQL_LIST,
+        "SELECT id, tries, state, due, made, result, key FROM jobs WHERE state = ?1 ORDER BY due, id LIMIT ?2");
+    if (!*s) return db->error.code;
+    dm_db_int(db, *s, 1, state);
+    dm_db_int(db, *s, 2, (int64_t)n);
+    return db->error.code;
+}
+
+dm_db_code dm_outbox_listed(dm_db *db, sqlite3_stmt *s, dm_job *job, dm_view *key) {
+    dm_db_code code = dm_db_step(db, s);
+    if (code != DM_DB_ROW) return code == DM_DB_OK ? DM_DB_NO : code;
+    read_job(db, s, job);
+    *key = dm_db_column(db, s, 6);
     return db->error.code;
 }
 

@@ -48,6 +48,11 @@ dm_db_code dm_outbox_claim(dm_db *db, int64_t now, int64_t until, dm_view key, d
 
 dm_db_code dm_outbox_find(dm_db *db, dm_view key, dm_job *job);         /* DM_DB_NO: no such key */
 
+/* Up to 'n' jobs of a state, those that have it longest first; each call of dm_outbox_listed() is one of them, alive until the
+** next; DM_DB_NO: there is none any more. */
+dm_db_code dm_outbox_list(dm_db *db, dm_job_state state, size_t n, sqlite3_stmt **s);
+dm_db_code dm_outbox_listed(dm_db *db, sqlite3_stmt *s, dm_job *job, dm_view *key);
+
 /* Lease up to 'n' jobs, the oldest first: ids and tries in 'jobs', how many in 'got'. */
 dm_db_code dm_outbox_lease(dm_db *db, int64_t now, int64_t until, size_t n, dm_job *jobs, size_t *got);
 /* Key and payload of a job, alive until the next call. */

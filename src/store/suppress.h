@@ -17,5 +17,8 @@ dm_db_code dm_suppress(dm_db *db, dm_view address, dm_view reason, dm_view sourc
 dm_db_code dm_resubscribe(dm_db *db, dm_view address, dm_view source, int64_t at);
 /* The oldest reason that holds; DM_DB_NO: none. */
 dm_db_code dm_suppressed(dm_db *db, dm_view address, dm_suppression *out);
+/* Every reason that holds, by address, from behind 'after' on ("": all): begin, then take each; DM_DB_OK: a row, DM_DB_NO: no more. */
+dm_db_code dm_suppressions(dm_db *db, dm_view after, size_t n, sqlite3_stmt **s);
+dm_db_code dm_suppressions_next(dm_db *db, sqlite3_stmt *s, dm_view *address, dm_suppression *out);
 
 #endif

@@ -2,10 +2,11 @@
 local err = require "directmail.err"
 local host = require "directmail.host"
 local store = require "directmail.store"
+local verbs = require "support.store_verbs"
 
 local LUA = rawget(_G, "jit") and "luajit" or "lua" .. _VERSION:match "[%d.]+$"
 
-local dir, path, opened
+local dir, path, opened, home
 
 -- A host whose clock can be set, and whose waits are counted.
 local function host_of(more)
@@ -19,15 +20,15 @@ local function host_of(more)
   return shifted
 end
 
-local function open(options, home, where)
-  local s = assert(store.open(where or path, options, home))
+local function open(options, of, where)
+  local s = assert(store.open(where or path, options, of))
   opened[#opened + 1] = s
   return s
 end
 
 before_each(function()
   dir = assert(host.mkdtemp())
-  path, opened = dir .. "/outbox.db", {}
+  path, opened, home = dir .. "/outbox.db", {}, nil
 end)
 
 after_each(function()
@@ -43,8 +44,8 @@ end
 
 -- Count what a store does with its file.
 local function watched(s)
-  local real, seen = s.db, { begin = 0, commit = 0 }
-  s.db = setmetatable({}, { __index = function(_, name)
+  local real, seen = s.engine.db, { begin = 0, commit = 0 }
+  s.engine.db = setmetatable({}, { __index = function(_, name)
     return function(_, ...)
       if seen[name] then seen[name] = seen[name] + 1 end
       return real[name](real, ...)
@@ -53,112 +54,14 @@ local function watched(s)
   return seen
 end
 
-describe("jobs", function()
-  it("go from enqueue through lease and mark to ack", function()
-    local s = open()
-    local put = assert(s:enqueue { { payload = "a\0\r\n\255", key = "k1" }, { payload = "" }, { payload = "later", delay = 60000 } })
-    assert.same({ "made", "made", "made" }, { put[1].how, put[2].how, put[3].how })
-    local jobs = assert(s:lease(10, 60000))
-    assert.equal(2, #jobs)
-    table.sort(jobs, function(a, b) return a.id < b.id end)
-    assert.same({ id = put[1].id, tries = 1, key = "k1", payload = "a\0\r\n\255" }, jobs[1])
-    assert.same({ id = put[2].id, tries = 1, payload = "" }, jobs[2])
-    assert.same({}, assert(s:lease(10, 60000)))
-    assert.same({ true, true }, assert(s:mark(jobs)))
-    jobs[1].receipt, jobs[2].receipt = '{"id":"1"}', '{"id":"2"}'
-    assert.same({ true, true }, assert(s:ack(jobs)))
-    assert.same({ false, false }, assert(s:ack(jobs)))
-    local found = assert(s:find "k1")
-    assert.same({ "sent", '{"id":"1"}', 1 }, { found.state, found.result, found.tries })
-    assert.is_false(s:find "k2")
-    local counts = assert(s:counts())
-    assert.same({ 2, 1, 0 }, { counts.sent, counts.waiting, counts.unknown })
-  end)
-
-  it("hold a key once, and say when its content is another", function()
-    local s = open()
-    local first = assert(s:enqueue { { payload = "x", key = "k" } })[1]
-    local put = assert(s:enqueue { { payload = "x", key = "k" }, { payload = "y", key = "k" } })
-    assert.same({ "there", first.id, "waiting" }, { put[1].how, put[1].id, put[1].state })
-    assert.equal("other", put[2].how)
-    assert.equal("there", assert(s:enqueue { { payload = "y", key = "k", hash = require "directmail.core".sha256 "x" } })[1].how)
-    assert.equal(1, assert(s:counts()).waiting)
-  end)
-
-  it("wait again after a retry, and stay after a bury", function()
-    local s = open()
-    assert(s:enqueue { { payload = "a" }, { payload = "b" } })
-    local jobs = assert(s:lease(2, 60000))
-    assert(s:mark(jobs))
-    jobs[1].error = '{"code":"CONNECT"}'
-    assert.same({ true }, assert(s:retry { jobs[1] }))
-    jobs[2].outcome, jobs[2].error = "refused", "{}"
-    assert.same({ true }, assert(s:bury { jobs[2] }))
-    local again = assert(s:lease(2, 60000))
-    assert.equal(1, #again)
-    assert.same({ jobs[1].id, 2 }, { again[1].id, again[1].tries })
-    assert.same({ false }, assert(s:mark { jobs[1] }))
-    assert.equal(1, assert(s:counts()).refused)
-  end)
-
-  it("are leased to one of many tasks only", function()
-    local s, list = open(), {}
-    for i = 1, 60 do list[i] = { payload = tostring(i) } end
-    assert(s:enqueue(list))
-    local seen, tasks = {}, {}
-    for t = 1, 6 do
-      tasks[t] = host.spawn(function()
-        repeat
-          local jobs = assert(s:lease(4, 60000))
-          for _, job in ipairs(jobs) do seen[job.payload] = (seen[job.payload] or 0) + 1 end
-        until #jobs == 0
-      end)
-    end
-    for t = 1, 6 do assert(host.wait(tasks[t])) end
-    for i = 1, 60 do assert.equal(1, seen[tostring(i)]) end
-  end)
-
-  it("of dead workers wait again, or are unknown when marked; what is settled is forgotten in time", function()
-    local home = host_of()
-    local s = open({ keep = 3600 }, home)
-    assert(s:enqueue { { payload = "a" }, { payload = "b" }, { payload = "c", key = "c" } })
-    local jobs = assert(s:lease(3, 60000))
-    assert(s:mark { jobs[1], jobs[3] })
-    jobs[3].outcome = "not_sent"
-    assert(s:bury { jobs[3] })
-    home.shift = 61
-    assert.same({ waiting = 1, unknown = 1, not_sent = 0, forgotten = 0 }, assert(s:reap()))
-    home.shift = 3700
-    assert.same({ waiting = 0, unknown = 0, not_sent = 0, forgotten = 1 }, assert(s:reap()))
-    assert.equal(1, assert(s:counts()).unknown)
-  end)
-
-  it("are reaped by who leases, once a minute", function()
-    local ticks = 0
-    local home = host_of { tick = function() return ticks end }
-    local s = open(nil, home)
-    assert(s:enqueue { { payload = "a" } })
-    assert(s:lease(1, 1000))
-    home.shift, ticks = 30, 30
-    assert.equal(0, #assert(s:lease(1, 1000)))
-    ticks = 61
-    assert.equal(1, #assert(s:lease(1, 1000)))
-  end)
-
-  it("are extended", function()
-    local home = host_of()
-    local s = open(nil, home)
-    assert(s:enqueue { { payload = "a" } })
-    local jobs = assert(s:lease(1, 10000))
-    home.shift = 5
-    assert.same({ true }, assert(s:extend(jobs, 10000)))
-    home.shift = 12
-    assert.equal(0, assert(s:reap()).waiting)
-    home.shift = 16
-    assert.equal(1, assert(s:reap()).waiting)
-    assert.same({ false }, assert(s:extend(jobs, 10000)))
-  end)
-end)
+-- The verbs themselves: the same list as for Redis.
+verbs {
+  open = function(options, more)
+    home = host_of(more)
+    return open(options, home)
+  end,
+  later = function(seconds) home.shift = home.shift + seconds end,
+}
 
 describe("one turn of the loop", function()
   it("is one transaction, however many ask", function()
@@ -182,8 +85,8 @@ describe("one turn of the loop", function()
   it("fails as a whole, and says so to all", function()
     local s = open()
     watched(s)
-    local real = s.db
-    s.db = setmetatable({ commit = function() return nil, "full", "database or disk is full" end }, { __index = function(_, name) return real[name] end })
+    local real = s.engine.db
+    s.engine.db = setmetatable({ commit = function() return nil, "full", "database or disk is full" end }, { __index = function(_, name) return real[name] end })
     local one = host.spawn(function() return s:enqueue { { payload = "1" } } end)
     local two = host.spawn(function() return s:counts() end)
     for _, task in ipairs { one, two } do
@@ -193,16 +96,16 @@ describe("one turn of the loop", function()
       assert.same({ "FILE", path, true, "not_sent" }, { e.code, e.detail, e.retry, e.outcome })
       assert.matches("full", e.cause)
     end
-    s.db = real
+    s.engine.db = real
     assert.equal(0, assert(s:counts()).waiting)
   end)
 end)
 
 describe("other processes", function()
   it("are waited for while other tasks run", function()
-    local home = host_of()
+    home = host_of()
     local s, other = open(nil, home), open()
-    assert.is_true(other.db:begin())
+    assert.is_true(other.engine.db:begin())
     local ran, done = 0, false
     local asking = host.spawn(function()
       local put = assert(s:enqueue { { payload = "x" } })
@@ -215,7 +118,7 @@ describe("other processes", function()
         ran = ran + 1
         assert.is_false(done)
       end
-      assert.is_true(other.db:commit())
+      assert.is_true(other.engine.db:commit())
     end)
     assert(host.wait(running))
     local _, how = assert(host.wait(asking))
@@ -225,14 +128,14 @@ describe("other processes", function()
 
   it("that never let go end in an error", function()
     local ticks = 0
-    local home = host_of { tick = function() ticks = ticks + 4 return ticks end }
+    home = host_of { tick = function() ticks = ticks + 4 return ticks end }
     local s, other = open(nil, home), open()
-    assert.is_true(other.db:begin())
+    assert.is_true(other.engine.db:begin())
     local answer, e = s:counts()
     assert.is_nil(answer)
     assert.same({ "FILE", true }, { e.code, e.retry })
     assert.matches("locked", e.cause)
-    assert.is_true(other.db:commit())
+    assert.is_true(other.engine.db:commit())
     assert.is_table(s:counts())
   end)
 
@@ -254,40 +157,7 @@ describe("other processes", function()
   end)
 end)
 
-describe("take", function()
-  it("gives what is there, and says when there is more", function()
-    local home = host_of { now = function() return 1000 end }
-    local s = open(nil, home)
-    assert.same({ 3, 0 }, { s:take("smtp", 3, 2, 5) })
-    assert.same({ 2, 500 }, { s:take("smtp", 3, 2, 5) })
-    assert.same({ 0, 500 }, { s:take("smtp", 1, 2, 5) })
-    home.now = function() return 1000.5 end
-    assert.same({ 1, 0 }, { s:take("smtp", 1, 2, 5) })
-    assert.same({ 5, 0 }, { s:take("api", 5, 2, 5) })
-  end)
-end)
-
 describe("the suppression list", function()
-  it("knows an address however it is written, with the oldest reason", function()
-    local s = open()
-    assert.is_false(s:suppressed "ann@example.com")
-    assert.is_true(s:suppress("Ann@Example.COM", "unsubscribed", "link", 1700000000))
-    assert.is_true(s:suppress("ann@example.com", "import", "list.csv"))
-    assert.same({ reason = "unsubscribed", source = "link", at = 1700000000 }, s:suppressed "Ann <ANN@example.com>")
-    assert.is_false(s:suppressed "bob@example.com")
-  end)
-
-  it("is undone by a younger act of its own only", function()
-    local s = open()
-    assert(s:suppress("ann@example.com", "bounced", "webhook", 1700000000))
-    assert(s:resubscribe("ann@example.com", "signup form", 1600000000))
-    assert.is_table(s:suppressed "ann@example.com")
-    assert(s:resubscribe("ann@example.com", "signup form", 1700000001))
-    assert.is_false(s:suppressed "ann@example.com")
-    assert(s:suppress("ann@example.com", "complaint", "webhook"))
-    assert.equal("complaint", s:suppressed "ann@example.com".reason)
-  end)
-
   it("takes neither what is no address nor what has not happened yet", function()
     local s = open()
     local ok, e = s:suppress("ann@", "bounced", "webhook")
@@ -362,7 +232,7 @@ describe("a file", function()
   end)
 
   it("is refused where the home has no SQLite", function()
-    local s, e = store.open(path, nil, host_of { refuses = { store = { cause = "no", remedy = "leave it" } } })
+    local s, e = store.open(path, nil, host_of { no_files = { cause = "no", remedy = "leave it" } })
     assert.is_nil(s)
     assert.same({ "OPTION", "store" }, { e.code, e.detail })
   end)
@@ -395,6 +265,8 @@ describe("misuse", function()
     raises("whole milliseconds", function() s:retry { { id = 1, tries = 1, delay = "1" } } end)
     raises("whole milliseconds", function() s:extend({}, 1e30) end)
     raises("1 to 255 octets", function() s:find "" end)
+    raises("state of a job", function() s:list "lost" end)
+    raises("whole number from 1 to 1000", function() s:list("sent", 1001) end)
     raises("number above 0", function() s:take("b", 1, 0, 1) end)
     raises("number from 1", function() s:take("b", 1, 1, 0) end)
     raises("1 to 255 octets", function() s:suppress("ann@example.com", "", "x") end)

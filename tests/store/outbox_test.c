@@ -219,6 +219,33 @@ static void counts_add_up_to_what_was_put_in(void **state) {
 
 /* ---- keys ------------------------------------------------------------------------- */
 
+static void jobs_are_listed_by_state_those_that_have_it_longest_first(void **state) {
+    (void)state;
+    dm_job job, listed;
+    dm_view key;
+    sqlite3_stmt *s;
+    enqueue("late", "a", T + 20, &job);
+    enqueue(NULL, "b", T + 10, &job);
+    int64_t id = job.id;
+    enqueue("early", "c", T, &job);
+    IN_TRANSACTION(db) {
+        assert_int_equal(dm_outbox_list(db, DM_JOB_WAITING, 2, &s), DM_DB_OK);
+        assert_int_equal(dm_outbox_listed(db, s, &listed, &key), DM_DB_OK);
+        assert_int_equal(listed.id, job.id);
+        assert_int_equal(listed.due, T);
+        assert_int_equal(key.n, 5);
+        assert_memory_equal(key.p, "early", 5);
+        assert_int_equal(dm_outbox_listed(db, s, &listed, &key), DM_DB_OK);
+        assert_int_equal(listed.id, id);
+        assert_null(key.p);
+        assert_int_equal(dm_outbox_listed(db, s, &listed, &key), DM_DB_NO);
+    }
+    IN_TRANSACTION(db) {
+        assert_int_equal(dm_outbox_list(db, DM_JOB_UNKNOWN, 10, &s), DM_DB_OK);
+        assert_int_equal(dm_outbox_listed(db, s, &listed, &key), DM_DB_NO);
+    }
+}
+
 static void a_key_is_put_in_once(void **state) {
     (void)state;
     dm_job first, second;
@@ -520,6 +547,7 @@ int main(void) {
         TEST(extending_moves_the_end_of_the_lease),
         TEST(settled_jobs_are_forgotten_in_time_with_their_payloads_and_ids),
         TEST(counts_add_up_to_what_was_put_in),
+        TEST(jobs_are_listed_by_state_those_that_have_it_longest_first),
         TEST(a_key_is_put_in_once),
         TEST(a_claimed_key_is_its_claimers_and_no_workers),
         TEST(a_sent_key_gives_its_receipt_for_ever),

@@ -106,6 +106,44 @@ static void every_allocation_that_fails_writes_nothing(void **state) {
     db = must_open(here.path);
 }
 
+static void the_list_has_each_address_once_with_the_reason_that_holds(void **state) {
+    static const char *const wanted[][2] = {{"ann@example.com", "unsubscribed"}, {"bob@example.com", "bounced"}, {"dora@example.com", "complaint"}};
+    (void)state;
+    suppress("unsubscribed", "link", 100);
+    suppress("bounced", "events", 200);
+    IN_TRANSACTION(db) {
+        assert_int_equal(dm_suppress(db, text("dora@example.com"), text("complaint"), text("events"), 5), DM_DB_OK);
+        assert_int_equal(dm_suppress(db, text("bob@example.com"), text("bounced"), text("events"), 7), DM_DB_OK);
+        assert_int_equal(dm_suppress(db, text("carl@example.com"), text("bounced"), text("events"), 7), DM_DB_OK);
+        assert_int_equal(dm_resubscribe(db, text("carl@example.com"), text("form"), 8), DM_DB_OK);
+    }
+    for (size_t page = 1; page <= 4; page++) {          /* whatever a page holds, nobody is left out or told twice */
+        char after[64] = "";
+        size_t n = 0, got;
+        do {
+            got = 0;
+            IN_TRANSACTION(db) {
+                sqlite3_stmt *q;
+                dm_view address;
+                dm_suppression s;
+                assert_int_equal(dm_suppressions(db, text(after), page, &q), DM_DB_OK);
+                dm_db_code code;
+                while ((code = dm_suppressions_next(db, q, &address, &s)) == DM_DB_OK) {
+                    assert_true(n < 3 && got < page);
+                    assert_memory_equal(address.p, wanted[n][0], strlen(wanted[n][0]));
+                    assert_memory_equal(s.reason.p, wanted[n][1], strlen(wanted[n][1]));
+                    memcpy(after, address.p, address.n);
+                    after[address.n] = '\0';
+                    n++;
+                    got++;
+                }
+                assert_int_equal(code, DM_DB_NO);
+            }
+        } while (got > 0);
+        assert_int_equal(n, 3);
+    }
+}
+
 int main(void) {
     use_our_malloc();
     const struct CMUnitTest tests[] = {
@@ -113,6 +151,7 @@ int main(void) {
         TEST(who_is_not_there_may_be_sent_to),
         TEST(an_import_neither_overwrites_nor_undoes_anything),
         TEST(resubscribing_counts_when_it_is_younger_in_any_order),
+        TEST(the_list_has_each_address_once_with_the_reason_that_holds),
         TEST(every_allocation_that_fails_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

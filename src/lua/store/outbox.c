@@ -90,6 +90,32 @@ static int l_find(lua_State *L) {
     return code == DM_DB_OK ? push_job(L, &job) : dm_pushverdict(L, db, code);
 }
 
+/*** Jobs of one state.
+@function list
+@tparam string state
+@tparam number n 1 to 1000
+@treturn table list of jobs as of `find`, with `key`; or nil, kind, words
+*/
+static int l_list(lua_State *L) {
+    dm_db *db = dm_checkdb(L);
+    int state = luaL_checkoption(L, 2, NULL, states);
+    size_t n = check_count(L, 3);
+    sqlite3_stmt *s;
+    dm_job job;
+    dm_view key;
+    dm_db_code code = dm_outbox_list(db, (dm_job_state)state, n, &s);
+    lua_newtable(L);
+    for (int i = 1; code == DM_DB_OK; i++) {
+        code = dm_outbox_listed(db, s, &job, &key);
+        if (code != DM_DB_OK) break;
+        push_job(L, &job);
+        dm_pushoptview(L, key);
+        lua_setfield(L, -2, "key");
+        lua_rawseti(L, -2, i);
+    }
+    return code == DM_DB_NO ? 1 : dm_pushfailure(L, &db->error);
+}
+
 /*** Lease jobs.
 @function lease
 @tparam number now
@@ -221,7 +247,7 @@ static int l_counts(lua_State *L) {
 
 void dm_open_outbox(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"enqueue", l_enqueue}, {"claim", l_claim}, {"find", l_find}, {"lease", l_lease}, {"extend", l_extend}, {"mark", l_mark},
+        {"enqueue", l_enqueue}, {"claim", l_claim}, {"find", l_find}, {"list", l_list}, {"lease", l_lease}, {"extend", l_extend}, {"mark", l_mark},
         {"ack", l_ack}, {"retry", l_retry}, {"bury", l_bury}, {"reap", l_reap}, {"counts", l_counts}, {NULL, NULL},
     };
     dm_setfuncs(L, methods);

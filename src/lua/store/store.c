@@ -1,6 +1,6 @@
 /*
-** store.c - luaopen of directmail.store: one SQLite file as a userdata.
-** lua/directmail/store.lua is what programs use: it begins and commits around every call made here, and knows the time.
+** store.c - luaopen of directmail.store: one SQLite file as a userdata, and what a Redis client needs.
+** lua/directmail/store/sqlite.lua begins and commits around every call made here, and knows the time.
 */
 #include "store.h"
 
@@ -86,5 +86,7 @@ int luaopen_directmail_store(lua_State *L) {
     lua_pop(L, 2);
     lua_newtable(L);
     dm_setfuncs(L, functions);
+    dm_open_resp(L);
+    dm_open_seen(L);
     return 1;
 }

@@ -18,6 +18,9 @@
 DM_STORE_NOUNS(DM_X)
 #undef DM_X
 
+void dm_open_resp(lua_State *L);            /* adds `resp` and `command` to the module on top of the stack */
+void dm_open_seen(lua_State *L);            /* adds `seen` */
+
 dm_db *dm_checkdb(lua_State *L);            /* the open file at 1; raises when it is closed */
 
 /* nil, the kind of the failure (a word of DM_DB_CODES) and its words. */

@@ -47,7 +47,39 @@ static int l_suppressed(lua_State *L) {
     return 1;
 }
 
+/*** Everything that is suppressed, by address.
+@function suppressions
+@tparam string after the last address of the call before, "" for the first
+@tparam number n at most so many, 1 to 1000
+@treturn table list of `{ address=, reason=, source=, at= }`; or nil, kind, words
+*/
+static int l_suppressions(lua_State *L) {
+    dm_db *db = dm_checkdb(L);
+    lua_Integer n = dm_checkinteger(L, 3);
+    luaL_argcheck(L, n >= 1 && n <= 1000, 3, "1 to 1000 expected");
+    sqlite3_stmt *s;
+    dm_view address;
+    dm_suppression found;
+    dm_db_code code = dm_suppressions(db, dm_checkview(L, 2), (size_t)n, &s);
+    lua_newtable(L);
+    for (int i = 1; code == DM_DB_OK; i++) {
+        code = dm_suppressions_next(db, s, &address, &found);
+        if (code != DM_DB_OK) break;
+        lua_createtable(L, 0, 4);
+        dm_pushview(L, address);
+        lua_setfield(L, -2, "address");
+        dm_pushview(L, found.reason);
+        lua_setfield(L, -2, "reason");
+        dm_pushview(L, found.source);
+        lua_setfield(L, -2, "source");
+        dm_setnumber(L, "at", found.at);
+        lua_rawseti(L, -2, i);
+    }
+    return code == DM_DB_NO ? 1 : dm_pushfailure(L, &db->error);
+}
+
 void dm_open_suppress(lua_State *L) {
-    static const luaL_Reg methods[] = {{"suppress", l_suppress}, {"resubscribe", l_resubscribe}, {"suppressed", l_suppressed}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"suppress", l_suppress}, {"resubscribe", l_resubscribe}, {"suppressed", l_suppressed},
+        {"suppressions", l_suppressions}, {NULL, NULL}};
     dm_setfuncs(L, methods);
 }
