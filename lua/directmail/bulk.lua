@@ -4,6 +4,7 @@
 -- Nothing grows with the number of messages: rows are read, sent and forgotten.
 -- @module directmail.bulk
 local connection = require "directmail.connection"
+local elsewhere = require "directmail.elsewhere"
 local err = require "directmail.err"
 local key = require "directmail.key"
 local limits = require "directmail.data.limits"
@@ -14,7 +15,7 @@ local smtp = require "directmail.smtp"
 
 local M = {}
 
-local OPTIONS = { "connections", "per_connection", "pipeline", "rate", "timeout", "message", "on_result" }
+local OPTIONS = { "connections", "per_connection", "pipeline", "rate", "timeout", "message", "on_result", "claims" }
 local PAUSE_MAX = 60            -- seconds a connection waits at most before it is tried again
 
 local bulk = {}
@@ -75,19 +76,37 @@ local function deliver(self, job, receipt, e)
   if self.listening then self.news:post() end
 end
 
--- A job has its outcome. One with a key is told of when that is written down; nothing here waits.
+-- A job has its outcome. It is told at once, or when its key is written down, or when other regions were asked for a sender that
+-- this one does not know: nothing here waits.
 local function report(self, job, receipt, e)
   local draft = job.built or job.draft
   if e and e.outcome == "unknown" and draft then require "directmail.trace".remember(e, draft, self.host.now()) end
+  local lost = e and e.outcome == "refused" and draft and elsewhere.concerns(e)
   if job.built then message.close(job.built) end
-  if not job.claim then return deliver(self, job, receipt, e) end
+  if not job.claim and not lost then return deliver(self, job, receipt, e) end
   self.working = self.working + 1
   self.host.spawn(function()
-    job.claim:settle(receipt, e)
+    if lost then e = elsewhere.explain(self.mail, draft, { via = job.draft and "api" or "smtp", credentials = job.credentials }, e) end
+    if job.claim then job.claim:settle(receipt, e) end
     self.working = self.working - 1
     if self.listening then self.news:post() end
     deliver(self, job, receipt, e)
   end)
+end
+
+-- A transaction is over. The server may have been full behind some recipients: the rest gets a transaction of its own
+-- (RFC 5321, 4.5.3.1.10), as often as each serves one at least.
+local function served(self, w, job, receipt, e, refused)
+  if job.part then
+    smtp.merge(job.part, job.left, receipt, e)
+    receipt, e = job.part, nil
+  end
+  local left = not e and refused and smtp.left(job.built, refused)
+  local rest = left and left[1] and #left < #job.built.to and smtp.rest(self.mail, job.built, left)
+  if not rest then return report(self, job, receipt, e) end
+  message.close(job.built)
+  job.built, job.part, job.left, job.paced = rest, receipt, left, nil
+  w.retry[#w.retry + 1] = job
 end
 
 -- The fields of a row. A task is the pcall around the caller's function, which may wait.
@@ -104,10 +123,18 @@ end
 local function job_of(self, job)
   local mail = self.mail
   local fields, draft, way, e = job.row, nil, nil, nil
+  if self.claims then job.claim = job.row end
   if self.message then fields, e = fields_of(self, fields) end
   if fields then draft, e = message.try(fields, mail.settings, mail.host) end
+  if draft and draft.fields.queue then return report(self, job, require "directmail.outbox".put(mail, draft)) end
+  if draft and mail.store then
+    local may
+    may, e = mail.store:may_send(draft.to)
+    if not may then draft = nil end
+  end
   if draft then way, e = method.choose(mail, draft) end
   job.keyed = draft and draft.fields.key and draft
+  if self.claims and draft then draft.fields.key = job.row.key end      -- transports are told of it
   if way and way.via == "api" then
     draft.fields.timeout = draft.fields.timeout or self.timeout
     job.draft, job.credentials = draft, way.credentials
@@ -144,22 +171,22 @@ local function marked(self, w, job)
   local ok, e = job.claim:mark()
   if ok then return true end
   job.claim = nil
-  if e then report(self, job, nil, e)
+  if self.claims then
+    if job.built then message.close(job.built) end      -- the outbox knows what to do
+  elseif e then report(self, job, nil, e)
   else w.retry[#w.retry + 1] = job end          -- another has it by now: his outcome is ours
   return false
 end
 
 -- ---- one connection ----------------------------------------------------------
 
--- 421, or silence, before MAIL was answered on a connection that had worked: it had gone stale.
-local function stale(c, job, outcome, said)
-  return c.served > 1 and not job.again and said.step == "mail"
-    and (outcome == "not_sent" and said.error == "LOST" or said.code == 421)
-end
-
--- Take a token of the rate; `now`: only if one is there.
+-- Take a token of the rate, and one for each recipient; `now`: only if they are there.
 local function paced(self, job, now)
   if not (job.at.direct or self.mail.settings.rate) then return true end
+  if job.at.direct then
+    job.paced = self.mail.pace:recipients(job.built.to, job.paced, now and 0 or nil)
+    if job.paced < #job.built.to then return false end
+  end
   if now then return (self.mail.pace:try "smtp") end
   self.mail.pace:take "smtp"
   return true
@@ -224,8 +251,11 @@ end
 local function push_follower(self, w)
   local c = w.c
   if self.pipeline ~= "overlap" or self.stopped or c.pushed >= self.per_connection or #w.retry > 0 then return end
-  local job = ready_job(self)
-  local mine = job and claimed(self, job, true)
+  local job
+  if self.mail.store then job, self.made = self.made, nil       -- asking the store waits: what was laid out ahead, or none
+  else job = ready_job(self) end
+  local mine
+  if job and not self.claims then mine = claimed(self, job, true) end   -- those are marked by waiting only
   if not job or mine == false then return end
   if mine and job.at and job.who.user == c.who.user and paced(self, job, true) and push(self, c, job) then return end
   w.retry[#w.retry + 1] = job
@@ -234,12 +264,13 @@ end
 local function open(self, w, job)
   local c, e
   c, e = connection.new(self.mail, job.at, job.who, function(done, outcome, said, refused, again)
-    if again or outcome ~= "sent" and stale(c, done, outcome, said) then
+    if again then
       done.again = true
       w.retry[#w.retry + 1] = done
       return
     end
-    report(self, done, c:verdict(done, outcome, said, refused))
+    local receipt, no = c:verdict(done, outcome, said, refused)
+    served(self, w, done, receipt, no, refused)
     if outcome ~= "sent" and (said.code == 421 or said.step == "connect" or said.step == "banner") then w.trouble = true end
     push_follower(self, w)
   end)
@@ -298,7 +329,7 @@ local function work(self)
     if job and job.transport then
       if marked(self, w, job) then report(self, job, require "directmail.transport".send(self.mail, job.transport, job.built)) end
     elseif job and job.draft then
-      if marked(self, w, job) then report(self, job, require "directmail.single".send(self.mail, job.draft, job.credentials)) end
+      if marked(self, w, job) then report(self, job, require "directmail.single".send(self.mail, job.draft, job.credentials, true)) end
     elseif job then
       if not job.again then paced(self, job) end
       if marked(self, w, job) then send(self, w, job) end
@@ -377,7 +408,8 @@ end
 -- @tparam table mail
 -- @tparam table|function source a list of rows, or a function that brings the next one and nil at the end; it may wait
 -- @tparam[opt] table options `connections` (5; by the API calls in flight), `per_connection` (100 messages), `pipeline`, `rate`,
---   `timeout` (seconds a message), `message` = function(row) -> fields, `on_result` = function(result)
+--   `timeout` (seconds a message), `message` = function(row) -> fields, `on_result` = function(result); `claims` = the rows are claims of
+--   `directmail.outbox`, with `key`, `mark` and `settle`
 -- @tparam number level where misuse is raised
 -- @return an iterator of `{ ok=, n=, row=, receipt=, err= }` in completion order; and as its fourth value an object whose
 --   `close()` stops starting and lets started messages finish (a `for` of Lua 5.4 calls it when left)
@@ -402,7 +434,7 @@ function M.send_all(mail, source, options, level)
     end
   end
   local self = setmetatable({
-    mail = own, host = host, source = source, message = options.message, on_result = options.on_result, timeout = options.timeout,
+    mail = own, host = host, source = source, claims = options.claims, message = options.message, on_result = options.on_result, timeout = options.timeout,
     connections = connections, per_connection = per, pipeline = own.settings.pipeline or "group",
     ahead = connections * 2, rows = {}, first = 1, last = 0, results = {}, head = 1, tail = 0, working = connections,
     -- each is posted only when somebody waits for it: `hungry` workers for rows, the feeder that is `full`, whoever is `listening`, `crowded` workers

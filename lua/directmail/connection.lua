@@ -3,6 +3,7 @@
 local core = require "directmail.core"
 local err = require "directmail.err"
 local failure = require "directmail.failure"
+local kept = require "directmail.kept"
 local limits = require "directmail.data.limits"
 local mask = require "directmail.mask"
 local message = require "directmail.message"
@@ -50,17 +51,45 @@ local function address_literal(ip)
   return ip:find(":", 1, true) and "[IPv6:" .. ip .. "]" or "[" .. ip .. "]"
 end
 
+-- An engine that knows nothing yet: engine, or nil and what is wrong.
+local function new_engine(c)
+  local who, settings = c.who, c.mail.settings
+  return core.smtp {
+    ehlo = c.name or "localhost", user = who.user, password = who.password, tls = c.at.tls, pipeline = c.mode,
+    cleartext_auth = settings.cleartext_auth, trace = c.run.record ~= nil,
+  }
+end
+
+-- A kept connection that the server gave up meanwhile: it says 421, or nothing, before MAIL was answered.
+local function stale(c, job, outcome, said)
+  return (c.reused or c.served > 1) and not job.again and said.step == "mail" and (outcome == "not_sent" and said.error == "LOST" or said.code == 421)
+end
+
+-- The masks of a mail object's secrets, which cost more than the rest of a connection.
+local masks = setmetatable({}, { __mode = "k" })
+
+local function mask_of(settings)
+  local known_mask = masks[settings]
+  if not known_mask then
+    known_mask = mask.of { settings.smtp_password, settings.access_key_secret, settings.security_token }
+    masks[settings] = known_mask
+  end
+  return known_mask
+end
+
 --- Make a connection that is not connected yet.
 -- @tparam table mail the mail object: `host`, `settings`, `record`
 -- @tparam table at of `directmail.smtp.endpoint`
 -- @tparam table who `{ user=, password= }`, or empty
 -- @tparam function settled called as `settled(job, outcome, said, refused, again)` for each pushed job; must not wait. `again`:
---   the server stumbled over pipelining and has nothing of it; on a new connection it goes more simply
+--   the server has nothing of it, and on a new connection it may go: this one had been given up by the server ("stale"), or
+--   the server stumbled over pipelining ("simpler")
+-- @tparam[opt] boolean keep it may be one that was kept, and may be kept, where the host does that; then `push` comes before
+--   `connect`, once, and `finish` behind `drive`
 -- @return connection, or nil, err when a setting cannot be used
-function M.new(mail, at, who, settled)
+function M.new(mail, at, who, settled, keep)
   local host, settings = mail.host, mail.settings
-  local times = settings.timeouts or {}
-  local hide = mask.of { settings.smtp_password, settings.access_key_secret, settings.security_token }
+  local times, hide = settings.timeouts or {}, mask_of(settings)
   local c = setmetatable({ mail = mail, at = at, who = who, jobs = {}, pushed = 0, served = 0 }, connection)
   c.run = {
     address = at.host, port = at.port, tls_name = at.host, tick = host.tick,
@@ -78,7 +107,8 @@ function M.new(mail, at, who, settled)
         c.known.lost = 0
         return settled(job, outcome, said, refused, false)
       end
-      settled(job, outcome, said, refused, stumbled(c, outcome, said))
+      c.spoilt = true           -- a transaction may be open: the next message begins on a clean connection
+      settled(job, outcome, said, refused, stale(c, job, outcome, said) and "stale" or stumbled(c, outcome, said) and "simpler")
     end,
   }
   c.hide = hide
@@ -87,10 +117,17 @@ function M.new(mail, at, who, settled)
   c.mode = mode_of(c)
   c.name = settings.ehlo or host.hostname()
   local why
-  c.engine, why = core.smtp {
-    ehlo = c.name or "localhost", user = who.user, password = who.password, tls = at.tls, pipeline = c.mode,
-    cleartext_auth = settings.cleartext_auth, trace = c.run.record ~= nil,
-  }
+  if host.keeps then
+    local pool = kept.name(c)
+    -- nobody takes from the other one, and it is named so that nobody's else default name is hit
+    c.run.connect_options = { pool = keep and pool or pool .. ":once" }
+    if keep then
+      c.pool = pool
+      c.engine = kept.take(host, pool)
+      c.past = c.engine ~= nil
+    end
+  end
+  if not c.engine then c.engine, why = new_engine(c) end
   if not c.engine then
     return nil, err.new {
       code = why.code, detail = why.field, cause = why.detail, remedy = "give it without such characters, and not empty",
@@ -112,7 +149,8 @@ end
 -- @treturn boolean false when the engine takes no more
 function connection:push(job)
   message.rewind(job.built)             -- it may have been tried before
-  if not self.engine:push(self.pushed + 1, job.built.core) then return false end
+  -- which engine takes it is known when the connection is
+  if not self.pool and not self.engine:push(self.pushed + 1, job.built.core) then return false end
   self.pushed = self.pushed + 1
   self.jobs[self.pushed % RING] = job
   job.start = self.run.tick()
@@ -122,11 +160,39 @@ function connection:push(job)
   return true
 end
 
+-- A kept socket goes with an engine that was kept, and a new one with a new one. True when the pair is right.
+local function pair_up(self, connected)
+  self.reused = connected ~= nil and self.sock:getreusedtimes() > 0
+  if self.reused == self.past then return true end
+  local host, engine = self.mail.host, self.engine
+  if self.reused then
+    self.engine, self.past = kept.take(host, self.pool), true
+    if not self.engine then             -- its engine is gone: code was loaded again
+      self.engine, self.past = engine, false
+      return false
+    end
+    engine:close()
+  else
+    kept.put(host, self.pool, engine)
+    self.engine, self.past = new_engine(self), false    -- its options have been good before
+  end
+  return true
+end
+
 --- Connect. A failure settles what is pushed, at the next `drive`.
 function connection:connect()
-  local ok, why = session.connect(self.run, self.sock)
+  local ok, why
+  repeat
+    ok, why = session.connect(self.run, self.sock)
+    local paired = not self.pool or pair_up(self, ok)
+    if not paired then self.sock:close() end
+  until paired
+  if self.pool then
+    local job = self.jobs[self.pushed % RING]
+    self.engine:push(self.pushed, job.built.core)
+  end
   if not ok then return self.engine:lost(why.words, why.code) end
-  if not self.name then self.engine:hello(address_literal(self.sock.getsockname and self.sock:getsockname())) end
+  if not self.reused and not self.name then self.engine:hello(address_literal(self.sock.getsockname and self.sock:getsockname())) end
 end
 
 --- Say QUIT behind the last message.
@@ -135,6 +201,20 @@ function connection:quit() self.engine:quit() end
 --- Carry bytes until the connection is idle or over.
 -- @treturn string "idle", "done" or "fail"
 function connection:drive() return session.run(self.run, self.engine, self.sock) end
+
+--- End the connection, or keep it: behind `drive`, where no message is to follow.
+-- @tparam string state what `drive` returned
+function connection:finish(state)
+  if state == "idle" and self.pool and not self.spoilt and self.sock:getreusedtimes() < limits.per_connection
+    and self.sock:setkeepalive(limits.keepalive * 1000, limits.kept_connections) then
+    return kept.put(self.mail.host, self.pool, self.engine)
+  end
+  if state == "idle" then
+    self:quit()
+    self:drive()
+  end
+  self:close()
+end
 
 --- Let go of socket and engine.
 function connection:close()

@@ -14,8 +14,10 @@ local KNOWN_SECONDS = 60        -- a program that fails often asks once
 local MOST_KNOWN = 100          -- answers that are kept
 local KEYWORD, PAGE = 60, 50    -- characters of a KeyWord, entries of a page
 
--- What the service filters by: it takes letters, digits, "." "-" "@" only, so of other addresses their domain.
-local function keyword_of(address)
+--- What the service filters senders by: it takes letters, digits, "." "-" "@" only, so of other addresses their domain.
+-- @tparam string address
+-- @treturn string the KeyWord of QueryMailAddressByParam
+function M.keyword(address)
   if #address <= KEYWORD and not address:find "[^%w.@-]" then return address end
   return address:match "@[%w.-]*$":sub(1, KEYWORD)
 end
@@ -26,7 +28,7 @@ local function has(mail, region, address, credentials)
   for name, value in pairs(mail.settings) do settings[name] = value end
   settings.region, settings.route, settings.api = region.id, nil, region.url
   local there = { host = mail.host, settings = settings, skew = mail.skew }
-  local answer = require "directmail.api".call(there, OPERATION, { KeyWord = keyword_of(address), PageNo = 1, PageSize = PAGE },
+  local answer = require "directmail.api".call(there, OPERATION, { KeyWord = M.keyword(address), PageNo = 1, PageSize = PAGE },
     { credentials = credentials, timeout = SECONDS, patience = SECONDS, sends = false })
   if not answer then return false end
   for _, entry in ipairs(require "directmail.pages".entries(require "directmail.catalogue".find(OPERATION), answer)) do
@@ -104,6 +106,13 @@ local function by_api(mail, draft, method, e)
 end
 
 local LOGIN = { ["535"] = true, ["526"] = true }
+
+--- May an error have to do with regions? Then `explain` is worth its wait.
+-- @tparam err e
+-- @treturn boolean
+function M.concerns(e)
+  return e.outcome == "refused" and (e.detail == "InvalidMailAddress.NotFound" or e.code == "AUTH" and LOGIN[e.detail] or false)
+end
 
 local function by_smtp(mail, draft, e)
   if e.code ~= "AUTH" or not LOGIN[e.detail] then return nil end

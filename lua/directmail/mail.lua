@@ -26,6 +26,12 @@ function M.ready(host)
   return err.refuse("OPTION", "phase", cause, remedy)
 end
 
+local function pace_of(host, values)
+  return require "directmail.pace".new(host, {
+    account = values.smtp_user or values.sender, rate = values.rate, shared_dict = values.shared_dict,
+  })
+end
+
 -- The operations of the API (`mail.api`, see `directmail.api`), each a function that is made when it is first named.
 local function operations(self)
   return setmetatable({}, { __index = function(made, name)
@@ -49,9 +55,9 @@ function M.new(options, host, level)
   if not able then return nil, e end
   local self = setmetatable({ settings = values, host = host }, mail)
   self.api = operations(self)
-  self.pace = require "directmail.pace".new(host, { account = values.smtp_user or values.sender, rate = values.rate })
+  self.pace = pace_of(host, values)
   if values.store then
-    self.store, e = require "directmail.store".of(values.store, host)
+    self.store, e = require "directmail.store".of(values.store, host, values.ca)
     if not self.store then return nil, e end
   end
   if values.transcript then
@@ -75,12 +81,14 @@ local function carry(self, draft, method, built)
     return receipt
   end
   if e.outcome == "unknown" then require "directmail.trace".remember(e, draft, self.host.now()) end
-  if e.outcome == "refused" then e = require "directmail.elsewhere".explain(self, draft, method, e) end
+  local elsewhere = require "directmail.elsewhere"
+  if elsewhere.concerns(e) then e = elsewhere.explain(self, draft, method, e) end
   return nil, e
 end
 
 --- Send one message.
--- @tparam table fields see `directmail.message`; `key` makes it one mail, however often it is called (`directmail.key`)
+-- @tparam table fields see `directmail.message`; `key` makes it one mail, however often it is called (`directmail.key`); with
+--   `queue` it is kept in the store, for a pump (`directmail.outbox`)
 -- @treturn table receipt, or nil, err (design, section 4)
 function mail:send(fields)
   local draft, e = message.draft(fields, self.settings, self.host, 2)
@@ -88,6 +96,15 @@ function mail:send(fields)
   local ready, method, reason
   ready, e = M.ready(self.host)
   if not ready then return nil, e end
+  if fields.queue then
+    local queued
+    queued, e = require "directmail.outbox".put(self, draft)
+    return queued, e
+  end
+  if self.store then
+    ready, e = self.store:may_send(draft.to)
+    if not ready then return nil, e end
+  end
   method, reason = require "directmail.method".choose(self, draft)
   if not method then return nil, reason end
   local built, receipt
@@ -138,7 +155,7 @@ function mail:with(changes)
   for name, value in pairs(self) do other[name] = value end
   other.settings = values
   other.api = operations(other)
-  other.pace = require "directmail.pace".new(self.host, { account = values.smtp_user or values.sender, rate = values.rate })
+  other.pace = pace_of(self.host, values)
   return other
 end
 

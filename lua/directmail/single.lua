@@ -1,6 +1,7 @@
 --- SingleSendMail: a draft as the parameters of one API call.
 -- @module directmail.single
 local api = require "directmail.api"
+local core = require "directmail.core"
 local json = require "cjson"
 local method = require "directmail.method"
 
@@ -11,6 +12,8 @@ local function addresses(boxes)
   for i = 1, #boxes do out[i] = boxes[i].address end
   return table.concat(out, ",")
 end
+
+local LEAST = 0.001             -- seconds that a wait for the rate leaves of a deadline
 
 local function or_nil(text) return text ~= "" and text or nil end
 
@@ -37,16 +40,28 @@ function M.params(d)
   }
 end
 
+-- Rates are the service's own: others have none (design, section 3).
+local function is_direct(settings)
+  local at = api.endpoint(settings)
+  return at and core.region_of_host(at.host) ~= nil
+end
+
 --- Send a draft.
 -- @tparam table mail the mail object
 -- @tparam table d a draft
 -- @tparam table credentials of `directmail.credentials`
+-- @tparam[opt] boolean patient the time limit begins when the rate allows the call; else it holds for that wait too
 -- @treturn table receipt, or nil, err
-function M.send(mail, d, credentials)
+function M.send(mail, d, credentials, patient)
   local settings, fields = mail.settings, d.fields
   local params = M.params(d)
   local call = { credentials = credentials, timeout = fields.timeout or settings.timeout, sends = true, mails = true }
-  mail.pace:take "single"
+  local direct = is_direct(settings)
+  if direct or settings.rate then
+    local waited, late = mail.pace:mail("single", direct and d.to or nil, not patient and call.timeout or nil)
+    if not waited then return nil, late end
+    if call.timeout and not patient then call.timeout = math.max(LEAST, call.timeout - waited) end
+  end
   local answer, e = api.call(mail, "SingleSendMail", params, call)
   if e and e.outcome == "unknown" and (fields.on_unknown or settings.on_unknown) == "resend" then
     answer, e = api.call(mail, "SingleSendMail", params, call)          -- the same Message-ID: a reader may fold the two

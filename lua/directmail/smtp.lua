@@ -62,6 +62,7 @@ function M.endpoint(settings)
 end
 
 local NOBODY = {}
+local LEAST = 0.001             -- seconds that a wait for the rate leaves of a deadline
 
 -- Who logs in, or nobody.
 local function account(settings, at, from)
@@ -112,28 +113,48 @@ end
 -- One conversation. The third result is the recipients that would not fit into it.
 local function dialogue(mail, built, at, who, timeout)
   local receipt, e, again, left
-  for _ = 1, 3 do               -- overlap, group, off: as often as a server can stumble
+  for _ = 1, 4 do               -- overlap, group, off: as often as a server can stumble; and a kept connection that had gone stale
     local c
-    c, e = connection.new(mail, at, who, function(job, outcome, said, refused, stumbled)
+    local keep = mail.host.keeps and again ~= "stale"
+    c, e = connection.new(mail, at, who, function(job, outcome, said, refused, why)
       receipt, e = c:verdict(job, outcome, said, refused)
-      again, left = stumbled, {}
-      for _, one in ipairs(refused or {}) do
-        if crowded(one) then left[#left + 1] = built.to[one.rcpt] end
-      end
-    end)
+      again, left = why, M.left(built, refused)
+    end, keep)
     if not c then return nil, e end
     c:push { built = built, timeout = timeout }
-    c:quit()                    -- it rides behind the only dot
+    if not keep then c:quit() end       -- it rides behind the only dot
     c:connect()
-    c:drive()
-    c:close()
+    c:finish(c:drive())
     if not again then break end
   end
   return receipt, e, left
 end
 
--- What a second conversation about the recipients `left` adds to the receipt of the first.
-local function merge(receipt, left, more, e)
+--- The recipients that would not fit into a transaction: the server was full, and had taken others.
+-- @tparam table built of the transaction
+-- @tparam ?table refused what the engine told of its recipients
+-- @treturn table addresses
+function M.left(built, refused)
+  local left = {}
+  for _, one in ipairs(refused or NOBODY) do
+    if crowded(one) then left[#left + 1] = built.to[one.rcpt] end
+  end
+  return left
+end
+
+--- The same message for these recipients alone.
+-- @treturn table built; or nil, err
+function M.rest(mail, built, left)
+  local rest, e = message.lay_out(setmetatable({ to = left }, { __index = built }), mail.settings, mail.host)
+  return rest, e
+end
+
+--- Add to a receipt what a further transaction, about the recipients `left`, came to.
+-- @tparam table receipt is changed
+-- @tparam {string,...} left
+-- @tparam ?table more receipt of that transaction; nil: it ended with `e`
+-- @tparam ?table e
+function M.merge(receipt, left, more, e)
   local again = {}
   for _, address in ipairs(left) do again[address] = true end
   local refused = {}
@@ -149,7 +170,7 @@ local function merge(receipt, left, more, e)
   receipt.refused = refused
 end
 
---- Send one built message over a connection of its own.
+--- Send one built message: over a connection of its own, or in nginx over one that was kept.
 -- @tparam table mail the mail object: `host`, `settings`, `record`, `pace`
 -- @tparam table built by `directmail.message`
 -- @tparam table fields the caller's: `timeout`, `on_unknown`
@@ -159,19 +180,23 @@ function M.send(mail, built, fields)
   local at, who = M.prepare(settings, built)
   if not at then return nil, who end
   local timeout = fields.timeout or settings.timeout
-  if at.direct or settings.rate then mail.pace:take "smtp" end
+  if at.direct or settings.rate then
+    local waited, e = mail.pace:mail("smtp", at.direct and built.to or nil, timeout)
+    if not waited then return nil, e end
+    timeout = timeout and math.max(LEAST, timeout - waited)
+  end
   local receipt, e, left = dialogue(mail, built, at, who, timeout)
   if e and e.outcome == "unknown" and (fields.on_unknown or settings.on_unknown) == "resend" then
     receipt, e, left = dialogue(mail, built, at, who, timeout)  -- the same Message-ID: a reader may fold the two
   end
   -- The server took some recipients and is full: the rest gets a transaction of its own. Each round serves one at least.
   while receipt and #left > 0 and not (timeout and receipt.seconds >= timeout) do
-    local rest = message.lay_out(setmetatable({ to = left }, { __index = built }), settings, mail.host)
+    local rest = M.rest(mail, built, left)
     if not rest then break end
     if at.direct or settings.rate then mail.pace:take "smtp" end
     local more, why, still = dialogue(mail, rest, at, who, timeout and timeout - receipt.seconds)
     message.close(rest)
-    merge(receipt, left, more, why)
+    M.merge(receipt, left, more, why)
     left = more and still or {}
   end
   return receipt, e

@@ -89,6 +89,17 @@ describe("a sender that is unknown in the region", function()
     other.close()
   end)
 
+  it("is named in each result of send_all", function()
+    local called = region(senders())
+    local mail, causes = mail_of { ["cn-hangzhou"] = called.url, ["ap-southeast-1"] = there.urls.api }, {}
+    for result in mail:send_all({ 1, 2, 3 }, { message = function(i) return { to = ("user%d@example.net"):format(i), subject = "Hello", text = "Hi" } end }) do
+      causes[#causes + 1] = result.err.cause
+    end
+    assert.equal(3, #causes)
+    for _, cause in ipairs(causes) do assert.equal(SENDER .. " belongs to ap-southeast-1 (found there just now)", cause) end
+    called.close()
+  end)
+
   it("is named although other regions are silent, broken or refuse", function()
     local broken = region(function() return { status = 500, headers = {}, body = "<html>" } end)
     local denied = region(function() return { status = 403, headers = {}, body = '{"Code":"Forbidden.RAM","RequestId":"R-2"}' } end)

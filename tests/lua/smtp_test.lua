@@ -42,12 +42,21 @@ local function send(fields, settings, serve)
   end)
   local options = { smtp = "smtp://192.0.2.25:25", auth = "off", via = "smtp" }
   for name, value in pairs(settings) do
-    if name ~= "ip" then options[name] = value end
+    if name ~= "ip" and name ~= "bulk" then options[name] = value end
   end
   local mail = assert(mails.new(options, host, 1))
   local message = { from = "a@x.example", to = "b@x.example", subject = "s", text = "t" }
   for name, value in pairs(fields) do message[name] = value end
-  local receipt, e = mail:send(message)
+  local receipt, e
+  if settings.bulk then
+    local results = 0
+    for result in mail:send_all({ message }, { connections = 1 }) do
+      results, receipt, e = results + 1, result.receipt, result.err
+    end
+    assert.equal(1, results)
+  else
+    receipt, e = mail:send(message)
+  end
   return receipt, e, host, heard
 end
 
@@ -97,49 +106,51 @@ describe("smtp", function()
     assert.matches("^EHLO mx%.example\r\n", heard[1])
   end)
 
-  it("rule_1_24_sends_to_the_rest_when_the_server_takes_no_more_recipients", function()
-    local receipt, e, _, heard = send({ to = recipients(7), message_id = "<1@x.example>" }, {}, takes(3))
-    assert.is_truthy(receipt, tostring(e))
-    assert.same(recipients(7), receipt.accepted)
-    assert.same({}, receipt.refused)
-    assert.equal(3, #heard)
-    for _, said in ipairs(heard) do assert.matches("Message%-ID: <1@x%.example>", said) end
-    assert.is_nil(heard[2]:find("RCPT TO:<r3@", 1, true))
-    assert.matches("To: r1@x%.example, .*r7@x%.example", (heard[3]:gsub("\r\n ", " ")), "the header still names them all")
-  end)
-
-  it("rule_1_24_keeps_apart_who_is_refused_for_another_reason", function()
-    local receipt, _, _, heard = send({ to = recipients(4) }, {}, takes(2, function(address)
-      if address:find "^r1" then return "550 5.1.1 no such user" end
-      if address:find "^r2" then return "452 4.2.2 mailbox full" end        -- of its mailbox: a new transaction would not help
-    end))
-    assert.same({ "r3@x.example", "r4@x.example" }, receipt.accepted)
-    assert.same({ "r1@x.example", "r2@x.example" }, { receipt.refused[1].address, receipt.refused[2].address })
-    assert.equal(1, #heard)
-    receipt, _, _, heard = send({ to = recipients(4) }, {}, takes(2, function(address, n)
-      if n == 2 and address:find "^r4" then return "550 5.1.1 no such user" end
-    end))
-    assert.same({ "r1@x.example", "r2@x.example", "r3@x.example" }, receipt.accepted)
-    assert.equal("r4@x.example", receipt.refused[1].address)
-    assert.matches("^550", receipt.refused[1].reply)
-    assert.same({ 1, 2 }, { #receipt.refused, #heard })
-  end)
-
-  it("rule_1_24_says_of_the_rest_what_became_of_it", function()
-    local plays_along = takes(1)
-    local receipt, _, _, heard = send({ to = recipients(2) }, {}, function(say, hear, n)
-      if n == 1 then return plays_along(say, hear, n) end
-      say "421 enough"
+  for by, how in pairs { [""] = {}, [" by send_all"] = { bulk = true } } do
+    it("rule_1_24_sends_to_the_rest_when_the_server_takes_no_more_recipients" .. by, function()
+      local receipt, e, _, heard = send({ to = recipients(7), message_id = "<1@x.example>" }, how, takes(3))
+      assert.is_truthy(receipt, tostring(e))
+      assert.same(recipients(7), receipt.accepted)
+      assert.same({}, receipt.refused)
+      assert.equal(3, #heard)
+      for _, said in ipairs(heard) do assert.matches("Message%-ID: <1@x%.example>", said) end
+      assert.is_nil(heard[2]:find("RCPT TO:<r3@", 1, true))
+      assert.matches("To: r1@x%.example, .*r7@x%.example", (heard[3]:gsub("\r\n ", " ")), "the header still names them all")
     end)
-    assert.same({ "r1@x.example" }, receipt.accepted)
-    assert.same({ 1, 2 }, { #receipt.refused, #heard })
-    assert.equal("r2@x.example", receipt.refused[1].address)
-    assert.matches("421", receipt.refused[1].reply)
-    local e
-    receipt, e, _, heard = send({ to = recipients(2) }, {}, takes(0))
-    assert.is_nil(receipt)
-    assert.same({ "refused", "452", true, 1 }, { e.outcome, e.detail, e.retry, #heard })
-  end)
+
+    it("rule_1_24_keeps_apart_who_is_refused_for_another_reason" .. by, function()
+      local receipt, _, _, heard = send({ to = recipients(4) }, how, takes(2, function(address)
+        if address:find "^r1" then return "550 5.1.1 no such user" end
+        if address:find "^r2" then return "452 4.2.2 mailbox full" end        -- of its mailbox: a new transaction would not help
+      end))
+      assert.same({ "r3@x.example", "r4@x.example" }, receipt.accepted)
+      assert.same({ "r1@x.example", "r2@x.example" }, { receipt.refused[1].address, receipt.refused[2].address })
+      assert.equal(1, #heard)
+      receipt, _, _, heard = send({ to = recipients(4) }, how, takes(2, function(address, n)
+        if n == 2 and address:find "^r4" then return "550 5.1.1 no such user" end
+      end))
+      assert.same({ "r1@x.example", "r2@x.example", "r3@x.example" }, receipt.accepted)
+      assert.equal("r4@x.example", receipt.refused[1].address)
+      assert.matches("^550", receipt.refused[1].reply)
+      assert.same({ 1, 2 }, { #receipt.refused, #heard })
+    end)
+
+    it("rule_1_24_says_of_the_rest_what_became_of_it" .. by, function()
+      local plays_along = takes(1)
+      local receipt, _, _, heard = send({ to = recipients(2) }, how, function(say, hear, n)
+        if n == 1 then return plays_along(say, hear, n) end
+        say "421 enough"
+      end)
+      assert.same({ "r1@x.example" }, receipt.accepted)
+      assert.same({ 1, 2 }, { #receipt.refused, #heard })
+      assert.equal("r2@x.example", receipt.refused[1].address)
+      assert.matches("421", receipt.refused[1].reply)
+      local e
+      receipt, e, _, heard = send({ to = recipients(2) }, how, takes(0))
+      assert.is_nil(receipt)
+      assert.same({ "refused", "452", true, 1 }, { e.outcome, e.detail, e.retry, #heard })
+    end)
+  end
 
   -- RFC 5321, 4.5.3.2, calls these the least; a mail that may have been taken gets ten minutes to say so.
   for _, row in ipairs { { "banner", 300, {} }, { "mail", 300, { "220 x", "250 x" } }, { "data", 300, { "220 x", "250 x", "250 ok", "250 ok" } },

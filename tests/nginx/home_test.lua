@@ -154,6 +154,12 @@ describe("a phase without sockets", function()
   it("lets a message be built", function()
     assert.is_true(rig:run [[ return directmail.message { from = "a@example.com", to = "b@example.com", text = "x" }:size() > 100 ]])
   end)
+
+  it("lets HTML be read", function()
+    assert.same({ "Hi 您好\n", "html still holds {{x}} in line 1" }, { rig:run [[
+      local _, e = directmail.message { from = "a@example.com", to = "b@example.com", html = "<p>{{x}}" }
+      return require "directmail.twin".text "<p>Hi <b>您好", e.cause ]] })
+  end)
 end)
 
 describe("a worker thread of nginx", function()
@@ -366,6 +372,25 @@ describe("the host of nginx", function()
   it("knows the machine's full name, or none", function()
     local name = rig:run [[ return require "directmail.host".hostname() ]]
     assert.equal(host.hostname() or json.null, name)
+  end)
+
+  it("leaves a time limit as it is when another one is set", function()
+    local late_peer = peers.serve(function(sock)
+      host.sleep(3)
+      sock:send "late"
+    end)
+    local why = rig:run([[
+      local sock = require "directmail.host".tcp()
+      assert(sock:connect("127.0.0.1", given))
+      sock:settimeouts(nil, nil, 200)
+      sock:settimeouts(nil, 5000)
+      sock:settimeouts(5000)
+      local bytes, why = sock:receiveany(10)
+      sock:close()
+      return bytes or why
+    ]], late_peer)
+    assert.equal("timeout", why)        -- nginx's own limit is a minute
+    peers.stop()
   end)
 
   it("verifies, always", function()

@@ -139,7 +139,7 @@ describe("a mail by SMTP from nginx", function()
 
   it("is refused with the server's words when the login is", function()
     box:set_faults { "auth:526" }
-    local _, e = send { options = { via = "smtp" }, fields = { text = "Hi" } }
+    local _, e = send { options = { via = "smtp", ehlo = "unheard.example.com" }, fields = { text = "Hi" } }
     assert.same({ "AUTH", "refused", "526", "auth" }, { e.code, e.outcome, e.detail, e.where.step })
     assert.matches("^526 ", e.reply)
   end)
@@ -205,7 +205,7 @@ describe("a mail by SMTP from nginx", function()
 
   it("leaves the worker free while it waits", function()
     box:set_faults { "banner:slow=2" }
-    local task = host.spawn(send, { options = { via = "smtp" }, fields = { text = "slow" } })
+    local task = host.spawn(send, { options = { via = "smtp", ehlo = "slow.example.com" }, fields = { text = "slow" } })
     local pings = 0
     repeat
       local start = host.tick()
@@ -266,6 +266,9 @@ end)
 -- ---- TLS -------------------------------------------------------------------------------
 
 describe("a certificate seen from nginx", function()
+  -- a name of its own in EHLO is a connection of its own: none that was kept is taken
+  local NEW = { via = "smtp", ehlo = "new.example.com" }
+
   -- Ten times: a handshake that ends at once takes another way through nginx than one that waits.
   local function always(given, path, code, detail, remedy)
     for _ = 1, 10 do
@@ -276,9 +279,39 @@ describe("a certificate seen from nginx", function()
   end
 
   it("of an unknown authority is refused, and the remedy names the directive", function()
-    always({ options = { via = "smtp" }, fields = { text = "x" } }, "/no_ca", "TLS", "issuer",
+    always({ options = NEW, fields = { text = "x" } }, "/no_ca", "TLS", "issuer",
       "lua_ssl_trusted_certificate /etc/ssl/certs/ca%-certificates%.crt; lua_ssl_verify_depth 3;")
     always(smtp("smtps://localhost:" .. port.full_tls, { text = "x" }), "/run", "TLS", "issuer", "lua_ssl_trusted_certificate")
+  end)
+
+  it("behind two others is refused without lua_ssl_verify_depth, which the remedy names, and taken with it", function()
+    local dir = assert(host.mkdtemp())
+    assert(os.execute(([[ cd '%s' && exec 2>log && ec='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes' &&
+      openssl req -x509 $ec -days 2 -subj /CN=root -keyout root.key -out root.pem -addext basicConstraints=critical,CA:TRUE &&
+      issue() { openssl req $ec -subj /CN=$1 -keyout $1.key -out $1.csr && printf '%%s\n' "$3" >$1.ext &&
+        openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days 2 -extfile $1.ext -out $1.pem; } &&
+      issue one root basicConstraints=critical,CA:TRUE && issue two one basicConstraints=critical,CA:TRUE &&
+      issue leaf two subjectAltName=DNS:localhost && cat leaf.pem two.pem one.pem >chain.pem ]]):format(dir)))
+    local chain = host.identity(peers.read(dir .. "/chain.pem"), peers.read(dir .. "/leaf.key"))
+    local server = peers.serve(function(sock)
+      if sock:sslaccept(chain) then sock:send "421 closed today\r\n" end
+      sock:receiveany(100)
+    end)
+    local function start(directive)
+      return nginx.start { http = "resolver @RESOLVER@ ipv6=off; lua_ssl_trusted_certificate root.pem; " .. directive
+        .. " server { listen 127.0.0.1:@PORT@; location = /run { @RUN@ } }", names = { localhost = "127.0.0.1" },
+        files = { ["root.pem"] = peers.read(dir .. "/root.pem") } }
+    end
+    local given = smtp("smtps://localhost:" .. server, { from = "noreply@mail.example.com", text = "x" })
+    local short, deep = start "", start "lua_ssl_verify_depth 3;"
+    local _, e = short:run(SEND, given)
+    assert.same({ "TLS", "issuer", "not_sent" }, { e.code, e.detail, e.outcome })
+    assert.matches("lua_ssl_verify_depth 3;", e.remedy, 1, true)
+    _, e = deep:run(SEND, given)
+    assert.same({ "refused", "421" }, { e.outcome, e.detail })
+    short:stop()
+    deep:stop()
+    os.execute(("rm -rf '%s'"):format(dir))
   end)
 
   it("for another name is refused", function()
@@ -291,9 +324,9 @@ describe("a certificate seen from nginx", function()
 
   it("is refused behind STARTTLS as well, before the password", function()
     box:set_faults { "starttls:tls=wrong-name" }
-    always({ options = { via = "smtp" }, fields = { text = "x" } }, "/run", "TLS", "name")
+    always({ options = NEW, fields = { text = "x" } }, "/run", "TLS", "name")
     box:set_faults { "starttls:tls=expired" }
-    always({ options = { via = "smtp" }, fields = { text = "x" } }, "/run", "TLS", "expired")
+    always({ options = NEW, fields = { text = "x" } }, "/run", "TLS", "expired")
     assert.equal(0, #box:mails())
   end)
 
