@@ -107,15 +107,57 @@ local function following(self)
   end
 end
 
-local function file_of(path)
-  local file, why = io.open(path, "rb")
-  if not file then
-    return err.refuse("FILE", path, ("%s cannot be read: %s"):format(err.printable(path), (why:gsub("^.*: ", ""))), "check its name and rights")
+-- Is the whole file UTF-8? Asked line by line; a line that is longer than a record may be is not looked at further.
+local function is_utf8(file)
+  local rest = ""
+  while true do
+    local chunk = file:read(CHUNK)
+    local bytes = rest .. (chunk or "")
+    local whole = chunk and (bytes:match "^.*\n" or "") or bytes
+    if not core.utf8(whole) then return false end
+    rest = bytes:sub(#whole + 1)
+    if not chunk or #rest > limits.csv_line then return true end
   end
-  return { name = path, read = function(n)
+end
+
+-- GB18030, which spreadsheets in China write; iconv(3) converts it.
+local function converted(file)
+  local converter, why = require "directmail.net".charset "GB18030"
+  if not converter then return nil, why end
+  local over = false
+  return function(n)
+    if over then return nil end
+    local chunk, broken = file:read(n)
+    if broken then return nil, broken end
+    over = not chunk
+    local text = converter:feed(chunk or "", over)
+    if not text then return nil, "it is neither UTF-8 nor GB18030" end
+    return text
+  end
+end
+
+local function file_of(source)
+  local name, file, why = source.name or source.path, source.file, nil
+  if not file then file, why = io.open(source.path, "rb") end
+  if not file then
+    return err.refuse("FILE", name, ("%s cannot be read: %s"):format(err.printable(name), (why:gsub("^.*: ", ""))), "check its name and rights")
+  end
+  local from = { name = name, charset = "utf-8", read = function(n)
     local chunk, broken = file:read(n)
     return chunk, broken
-  end, close = function() file:close() end }
+  end, place = function() return file:seek() end, size = file:seek "end", close = function() file:close() end }
+  local other = source.charset == "gb18030"
+  if source.charset == "auto" and file:seek "set" then          -- a pipe cannot be read twice: it is UTF-8
+    local utf16 = (file:read(2) or ""):find "^[\254\255][\254\255]"
+    other = not utf16 and file:seek "set" and not is_utf8(file)
+  end
+  if other then
+    from.charset, from.read = "gb18030", nil
+    from.read, why = converted(file)
+    if not from.read then return err.refuse("FILE", name, ("%s: %s"):format(err.printable(name), why), 'save the file as "CSV UTF-8"') end
+  end
+  file:seek "set"
+  return from
 end
 
 local function text_of(text, name)
@@ -148,17 +190,20 @@ local function header(self)
 end
 
 --- The rows of a file or a text.
--- @tparam string|table source a file's path; `{ path = … }`; or `{ text = bytes, name = what errors call it }`
+-- @tparam string|table source a file's path; `{ path = … }`; `{ file = an open one that can be read twice, name = what errors call it }`;
+--   or `{ text = bytes, name = … }`. A file may have `charset` = "utf-8", "gb18030" or "auto", which tells them apart (not in nginx);
+--   with `uneven` a row of too few or too many fields ends nothing: it comes with what it has, and a third value that says what is wrong
 -- @treturn function an iterator: each call gives a row, a table by the header's names, and the line where it begins; nil at the
 --   end; `false, err` where the file is broken, and nil from then on. Or nil, err (FILE) when there is no such file or header
 -- @treturn {string,...} the columns in the order of the header
+-- @treturn table `bom` = true when a byte order mark stands in front; of a file `charset`; `size` in octets; `place()`, how many of them were read
 function M.rows(source)
   if type(source) == "string" then source = { path = source } end
-  if type(source) ~= "table" or type(source.path or source.text) ~= "string" then
-    error("bad argument #1 to csv.rows (a path, or a table with path or text, expected)", 2)
+  if type(source) ~= "table" or not source.file and type(source.path or source.text) ~= "string" then
+    error("bad argument #1 to csv.rows (a path, or a table with path, file or text, expected)", 2)
   end
   local from, e
-  if source.text then from = text_of(source.text, source.name) else from, e = file_of(source.path) end
+  if source.text then from = text_of(source.text, source.name) else from, e = file_of(source) end
   if not from then return nil, e end
   local self = { name = err.printable(from.name), read = from.read, close = from.close, buffer = "", at = 1, line = 1, ended = false,
     done = false }
@@ -170,7 +215,9 @@ function M.rows(source)
   if self.buffer:find "^\255\254" or self.buffer:find "^\254\255" then
     return fault(self, 1, "it is UTF-16, not UTF-8", 'save the file as "CSV UTF-8"')
   end
-  if self.buffer:find "^\239\187\191" then self.at = 4 end
+  if self.buffer:find "^\239\187\191" then
+    self.at, from.bom = 4, true
+  end
   local columns
   columns, e = header(self)
   if not columns then return nil, e end
@@ -183,14 +230,30 @@ function M.rows(source)
       if self.close then self.close() end
       return nil
     end
-    if #fields ~= #columns then
-      local _, why = fault(self, line, ("%d fields, and the header names %d"):format(#fields, #columns), "quote fields that have a comma in them")
+    local uneven = #fields ~= #columns and ("%d fields, and the header names %d"):format(#fields, #columns) or nil
+    if uneven and not source.uneven then
+      local _, why = fault(self, line, uneven, "quote fields that have a comma in them")
       return false, why
     end
     local row = {}
     for i, name in ipairs(columns) do row[name] = fields[i] end
-    return row, line
-  end, columns
+    return row, line, uneven
+  end, columns, from
+end
+
+local function quoted(value)
+  if value:find '[,"\r\n]' then return '"' .. value:gsub('"', '""') .. '"' end
+  return value
+end
+
+--- A line of CSV, with its end.
+-- @tparam {string,...} fields
+-- @tparam[opt=#fields] number n how many, when some of them are nil: these are empty
+-- @treturn string
+function M.line(fields, n)
+  local out = {}
+  for i = 1, n or #fields do out[i] = quoted(fields[i] or "") end
+  return table.concat(out, ",") .. "\r\n"
 end
 
 return M
