@@ -1,4 +1,4 @@
---- Take secrets out of words that come from elsewhere: a server may repeat them.
+--- Take secrets, and people's addresses, out of words that are written down.
 -- @module directmail.mask
 local core = require "directmail.core"
 
@@ -65,6 +65,22 @@ function M.of(secrets)
     for i = 1, #forms do text = replace(text, forms[i]) end
     return text
   end
+end
+
+--- An address cut down to its first letter and its domain: enough to find a mail again, too little to write to.
+-- @tparam string address `ann@example.com`
+-- @treturn string `a***@example.com`
+function M.address(address)
+  local first, domain = address:match "^([\1-\127\194-\244][\128-\191]*).*@([^@]*)$"
+  if not first or first == "@" then return "***" end
+  return first .. "***@" .. domain
+end
+
+--- The same for every address inside a text.
+-- @tparam string text
+-- @treturn string
+function M.addresses(text)
+  return (text:gsub("[^%s<>,;:\"'()@]+@[%w.%-\128-\255]+", M.address))
 end
 
 return M

@@ -4,6 +4,7 @@
 local err = require "directmail.err"
 local option = require "directmail.option"
 local profile = require "directmail.profile"
+local query = require "directmail.host.query"
 
 local M = {}
 
@@ -26,7 +27,7 @@ local KNOWN = {
   size_limit = { env = { "DIRECTMAIL_SIZE_LIMIT" }, kind = "octets" },
   redirect = { env = { "DIRECTMAIL_REDIRECT" } },
   only = { env = { "DIRECTMAIL_ONLY" }, kind = "list" },
-  dns = { env = { "DIRECTMAIL_DNS" } },
+  dns = { env = { "DIRECTMAIL_DNS" }, kind = "server" },
   metadata = { env = { "DIRECTMAIL_METADATA" } },
   sts = { env = { "DIRECTMAIL_STS" } },
   access_key_id = { env = { "ALIBABA_CLOUD_ACCESS_KEY_ID" } },
@@ -41,7 +42,8 @@ local KNOWN = {
   transcript = { kind = "function", program = true },
   verbose = { kind = "seconds", program = true },
   rate = { kind = "rate" },
-  store = { kind = "store", program = true },
+  shared_dict = { kind = "shared_dict", program = true },
+  store = { env = { "DIRECTMAIL_STORE" }, kind = "store" },
 }
 
 --- The names of all options.
@@ -108,6 +110,13 @@ convert = {
     if value == false or (type(value) == "number" and value > 0 and value < math.huge) then return value end
     return bad(name, from, "is no rate", "give mails a second, or false for no limit")
   end,
+  shared_dict = function(name, value, from, host)
+    local good, e = convert.text(name, value, from)
+    if not good then return nil, e end
+    if not host.shared then return bad(name, from, "is known in nginx only", "leave it away here: this process keeps the rates by itself") end
+    if host.shared(good) then return good end
+    return bad(name, from, ('names "%s", which nginx.conf has not'):format(good), ('add "lua_shared_dict %s 1m;" to http {} in nginx.conf'):format(good))
+  end,
   route = function(name, value, from)
     local remedy = 'give a table such as { deployed = "us", recipients = "cn" }'
     if type(value) ~= "table" then return bad(name, from, "is no table", remedy) end
@@ -118,7 +127,9 @@ convert = {
   end,
   store = function(name, value, from)
     if type(value) == "table" and type(value.claim) == "function" then return value end
-    if type(value) == "table" or value == "" then return bad(name, from, "is no store", 'give a path, or what require "directmail.store".open gave') end
+    if type(value) == "table" or value == "" then
+      return bad(name, from, "is no store", 'give a path, redis://HOST:PORT/DB, or what require "directmail.store".open gave')
+    end
     return convert.text(name, value, from)
   end,
   timeouts = function(name, value, from)
@@ -131,6 +142,13 @@ convert = {
       seconds[step] = good
     end
     return seconds
+  end,
+  server = function(name, value, from)
+    local text, e = convert.text(name, value, from)
+    if not text then return nil, e end
+    local ip, why = query.server(text)
+    if ip then return text end
+    return bad(name, from, why, "give the address of a DNS server, such as 223.5.5.5 or 127.0.0.1:5353")
   end,
   table = function(name, value, from)
     if type(value) == "table" then return value end
@@ -208,8 +226,8 @@ local function profile_of(options, host, values, from)
   if not file then return nil, e end
   values.profile, from.profile = file.path, source or "default"
   if file.exposed then
-    for secret in pairs(M.SECRET) do
-      if file.values[secret] ~= nil then
+    for setting, value in pairs(file.values) do
+      if M.SECRET[setting] or type(value) == "string" and value:find "^%a[%w+.-]*://[^/]*:.*@" then       -- or a URL with a password
         host.log("warn", ("others may read %s (mode %s), and it holds a secret: chmod 600 %s"):format(file.path, file.exposed, file.path))
         break
       end
@@ -233,6 +251,38 @@ function M.check(name, value, source, host)
   end
   if not known.choices then return good end
   return bad(name, source, ("is %q"):format(good), "use one of: " .. table.concat(known.choices, ", "))
+end
+
+-- ---- for people ---------------------------------------------------------------
+
+-- The first four and the last four letters tell two keys apart, and no one can sign with that.
+local function masked_id(id)
+  local open = #id >= 16 and 4 or 0
+  return id:sub(1, open) .. ("*"):rep(#id - 2 * open) .. id:sub(#id - open + 1)
+end
+
+-- A URL may carry a password.
+local function masked_url(value) return (value:gsub("^(%a[%w+.-]*://[^:/@]*):.*@", "%1:********@")) end
+
+-- A value as one word; tables as they would be written on one line.
+local function plain(value)
+  if type(value) ~= "table" then return tostring(value) end
+  if #value > 0 then return table.concat(value, ",") end
+  local names, parts = {}, {}
+  for name in pairs(value) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do parts[i] = ("%s=%s"):format(name, plain(value[name])) end
+  return table.concat(parts, " ")
+end
+
+--- A value as people may see it: of secrets only their length, of an AccessKey's id its ends.
+-- @tparam string name one of `NAMES`
+-- @param value
+-- @treturn string
+function M.shown(name, value)
+  if M.SECRET[name] then return ("set, %d characters"):format(select(2, value:gsub("[^\128-\191]", ""))) end
+  if name == "access_key_id" then return masked_id(value) end
+  return masked_url(plain(value))
 end
 
 --- Read all settings.

@@ -173,4 +173,14 @@ describe("settings.read", function()
     end
     assert.same({ smtp_password = true, access_key_secret = true, security_token = true }, settings.SECRET)
   end)
+
+  it("takes the address of a DNS server, and nothing that had to be looked up first", function()
+    for _, text in ipairs { "223.5.5.5", "127.0.0.1:5353", "2400:3200::1", "[2400:3200::1]:53" } do
+      assert.equal(text, read({}, { DIRECTMAIL_DNS = text }).dns)
+    end
+    for _, text in ipairs { "dns.example", "dns.example:53", "127.0.0.1:70000", "1.2.3" } do
+      local _, e = read({ dns = text })
+      assert.equal("dns (from option dns) is no IP:PORT", e.cause)
+    end
+  end)
 end)

@@ -36,32 +36,6 @@ local UNSET = {
 
 local KEY = { access_key_id = true, access_key_secret = true, security_token = true }
 
--- The first four and the last four letters tell two keys apart, and no one can sign with that.
-local function masked_id(id)
-  local open = #id >= 16 and 4 or 0
-  return id:sub(1, open) .. ("*"):rep(#id - 2 * open) .. id:sub(#id - open + 1)
-end
-
--- A URL may carry a password.
-local function masked_url(value) return (value:gsub("^(%a[%w+.-]*://[^:/@]*):.*@", "%1:********@")) end
-
--- A value as one word; tables as they would be written on one line.
-local function plain(value)
-  if type(value) ~= "table" then return tostring(value) end
-  if #value > 0 then return table.concat(value, ",") end
-  local names, parts = {}, {}
-  for name in pairs(value) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do parts[i] = ("%s=%s"):format(name, plain(value[name])) end
-  return table.concat(parts, " ")
-end
-
-local function shown(name, value)
-  if settings.SECRET[name] then return ("set, %d characters"):format(utf8.len(value) or #value) end
-  if name == "access_key_id" then return masked_id(value) end
-  return masked_url(plain(value))
-end
-
 -- An option of the command is said as it was written.
 local function source(from) return (from:gsub("^option (.*)", function(name) return "--" .. name:gsub("_", "-") end)) end
 
@@ -92,7 +66,7 @@ local function collect(values)
     if name == "access_key_id" and key and key.fetch then
       row.value, row.from = "temporary", key.from .. "; asked for when it is needed"
     elseif value ~= nil and not (KEY[name] and value == false) then
-      row.value, row.from = shown(name, value), source(from[name])
+      row.value, row.from = settings.shown(name, value), source(from[name])
     elseif name == "ca" then
       row.value, row.from = "system store", "default"
     elseif name == "profile" then

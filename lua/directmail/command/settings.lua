@@ -42,21 +42,25 @@ local rows = {
   { "dns", "IP:PORT", "other DNS server" },
   { "metadata", "URL", "other metadata service of the machine, for tests" },
   { "sts", "URL", "other token service, for tests" },
+  { "store", "PLACE", "keys, outbox and suppression list: a file, or redis://HOST[:PORT][/DB]" },
   { "only", "PATTERNS", "refuse recipients outside these patterns, with commas between them" },
 }
 
 --- Declare the options.
 -- @tparam table parser of argparse
-function M.declare(parser)
+-- @tparam[opt] table left_out name -> true of those that mean something else in this command
+function M.declare(parser, left_out)
   local group = {}
   local function add(element, description)
     group[#group + 1] = element:description(description)
     return element
   end
   for _, row in ipairs(rows) do
+    if left_out and left_out[row[1]] then goto continue end
     local option = add(parser:option("--" .. row[1]):overwrite(false), row[3])
     if row[2] then option:argname(row[2]) end
     if row[4] then option(row[4]) end
+    ::continue::
   end
   add(parser:flag "--cleartext-auth", "send the password without TLS: everybody on the way can read it")
   add(parser:option "--password-file" :argname "FILE" :overwrite(false), "SMTP password: the first line of a file, - for stdin")
@@ -120,6 +124,9 @@ function M.options(args)
     options[name] = args[name]
   end
   if options.size_limit == 0 then options.size_limit = false end
+  if options.store and options.store:find "^rediss?://.*@" then     -- everybody on the machine can read a command line
+    return usage.wrong("--store takes no password", "set DIRECTMAIL_STORE to the whole URL, or store in the profile")
+  end
   if args.cleartext_auth then options.cleartext_auth = true end
   if not args.dry_run then
     local password, e = password_of(args)

@@ -24,9 +24,10 @@ end
 
 function M.DescAccountSummary(a)
   local all, today = sent(a)
+  local daily = a.state.daily_quota or DAILY_QUOTA
   return {
-    DailyQuota = DAILY_QUOTA, MonthQuota = DAILY_QUOTA * 30, DailyRemainFreeQuota = math.max(0, FREE_A_DAY - today),
-    RemainFreeQuota = math.max(0, FREE - all), QuotaLevel = LEVEL, MaxQuotaLevel = MAX_LEVEL, UserStatus = 0, EnableTimes = 1,
+    DailyQuota = daily, MonthQuota = daily * 30, DailyRemainFreeQuota = math.max(0, FREE_A_DAY - today),
+    RemainFreeQuota = math.max(0, FREE - all), QuotaLevel = LEVEL, MaxQuotaLevel = MAX_LEVEL, UserStatus = a.state.user_status or 0, EnableTimes = 1,
     IpChannelType = "normal", Domains = #a.state.domains, MailAddresses = #a.account.senders.list, Receivers = #a.state.receivers,
     Tags = count(a.account.tags), Templates = count(a.account.templates),
   }

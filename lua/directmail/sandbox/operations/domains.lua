@@ -1,7 +1,22 @@
 --- Sending domains. A new one waits for CheckDomain, which finds every record in order: there is no DNS here.
+local core = require "directmail.core"
 local state = require "directmail.sandbox.operations.state"
 
 local M = {}
+
+-- Public keys whose private halves nobody has: nothing is signed here, but a record that is published can be looked at.
+local KEYS = {
+  [1024] = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDjqTCvEWxVyY1cZ5j7me/41kfXO5CbnqJBZe4g3rhaWqm+1z/NCeHABBYoEx/0iP08ASxVCeGU4+mJvUR22Uoyxnu+Er7C"
+    .. "1LyEnrRQL1uZz4DtjDSWI/vxwiJT0skRVNL+utKIY3cqEz/igdQlUrgvAxmAZlIOl8gHPYrfHQNabQIDAQAB",
+  [2048] = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA3eEr0JJUA6RO3m1Q2Ox/vt88CEqKeTiHlW/O2+dpeRP5wLa8PEvpXQtQdLi2xcKYXCU9dZ6yeJk2pE41tzHOLn8pjxuV"
+    .. "vsSo00gmpdeKvlIhMNPSMEcaMwAxmbmdye/EL0IXWUGoCAQuK9GwnE2zTbISLZBavoecX6AT3QecygJYBi709RXxQbSTUqHd/yq0SFBW+3IAjWGDqAL+GriGyWzdE/bjVZbf22U0zyNe"
+    .. "vpiG8LKL59PHHVwNYFQBINRQok+O+ODANl4ywtx+0TCcCeIS1+pT+iCfBKQ6OnBSFQjhp/vjd3ulD8QRMccdpH7aUkbq/07oZviqMjtRe6C+pQIDAQAB",
+}
+
+-- The value that proves the owner: 20 hexadecimal digits, as the service's.
+local function proof_of(domain) return core.sha256(domain.id .. domain.name):sub(1, 20) end
+
+local function key_record(bits) return "v=DKIM1; k=rsa; p=" .. (KEYS[bits] or KEYS[1024]) end
 
 function M.QueryDomainByParam(a)
   local list = {}
@@ -9,7 +24,7 @@ function M.QueryDomainByParam(a)
     if (not a.p.KeyWord or domain.name:find(a.p.KeyWord:lower(), 1, true)) and (a.p.Status == nil or tostring(a.p.Status) == domain.status) then
       list[#list + 1] = {
         CnameAuthStatus = domain.status, ConfirmStatus = "0", CreateTime = state.time(domain.created), DomainId = domain.id, DomainName = domain.name,
-        DomainRecord = domain.id .. "record", DomainStatus = domain.status, IcpStatus = "1", MxAuthStatus = domain.status,
+        DomainRecord = proof_of(domain), DomainStatus = domain.status, IcpStatus = "1", MxAuthStatus = domain.status,
         SpfAuthStatus = domain.status, UtcCreateTime = math.floor(domain.created),
       }
     end
@@ -27,11 +42,11 @@ function M.DescDomain(a)
     "v=DMARC1;p=none;rua=mailto:dmarc_report@service.aliyun.com"
   return {
     CnameAuthStatus = domain.status, CnameConfirmStatus = "0", CnameRecord = "dmtrace", CreateTime = state.time(domain.created),
-    DkimAuthStatus = domain.status, DkimPublicKey = "v=DKIM1; k=rsa; p=" .. ("sandbox"):rep(10), DkimRR = "aliyun-ap-southeast-1._domainkey." .. name,
+    DkimAuthStatus = domain.status, DkimPublicKey = key_record(domain.bits), DkimRR = "aliyun-ap-southeast-1._domainkey." .. name,
     DkimRsaLength = domain.bits or 1024, DmarcAuthStatus = tonumber(domain.status), DmarcHostRecord = "_dmarc", DmarcRecord = dmarc,
     DnsDmarc = verified and dmarc or "", DnsMx = verified and mx or "", DnsSpf = verified and spf or "",
-    DnsTxt = verified and domain.id .. "record" or "", DomainId = domain.id, DomainName = name, DomainStatus = domain.status,
-    DomainType = domain.id .. "record", HostRecord = "aliyundm", IcpStatus = "1", MxAuthStatus = domain.status, MxRecord = mx,
+    DnsTxt = verified and proof_of(domain) or "", DomainId = domain.id, DomainName = name, DomainStatus = domain.status,
+    DomainType = proof_of(domain), HostRecord = "aliyundm", IcpStatus = "1", MxAuthStatus = domain.status, MxRecord = mx,
     SpfAuthStatus = domain.status, SpfRecord = "include:spfdm-ap-southeast-1.aliyun.com", SpfRecordV2 = spf,
     TlDomainName = name:match "([^.]+%.[^.]+)$" or name, TracefRecord = "tracedm-ap-southeast-1.aliyuncs.com",
   }
@@ -62,7 +77,7 @@ function M.ChangeDomainDkimRecord(a)
   local bits = tonumber(a.p.DkimRsaLength) or 1024
   local changed = bits ~= (domain.bits or 1024)
   domain.bits = bits
-  return { Changed = changed, DkimPublicKey = "v=DKIM1; k=rsa; p=" .. ("sandbox"):rep(10), DkimRsaLength = bits,
+  return { Changed = changed, DkimPublicKey = key_record(bits), DkimRsaLength = bits,
     Hostname = "aliyun-ap-southeast-1._domainkey." .. domain.name }
 end
 

@@ -25,8 +25,8 @@ function M.QueryMailAddressByParam(a)
       local domain = a.state:domain(sender.address:match "@([^@]*)$")
       local of = sent[sender.address:lower()] or { day = 0, month = 0 }
       list[#list + 1] = {
-        AccountName = sender.address, AccountStatus = "0", AddressType = "INTERNAL", CreateTime = state.time(sender.created), DailyCount = of.day,
-        DailyReqCount = of.day, DomainStatus = domain and domain.status or "1", MailAddressId = sender.id, MonthCount = of.month,
+        AccountName = sender.address, AccountStatus = sender.status or "0", AddressType = "INTERNAL", CreateTime = state.time(sender.created),
+        DailyCount = of.day, DailyReqCount = of.day, DomainStatus = domain and domain.status or "1", MailAddressId = sender.id, MonthCount = of.month,
         MonthReqCount = of.month, ReplyAddress = a.account:reply_address(sender), ReplyStatus = "0", SenderAddress = sender.address,
         Sendtype = sender.type,
       }

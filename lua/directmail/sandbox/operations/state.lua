@@ -1,4 +1,5 @@
 --- What the sandbox's account holds beside senders: domains, lists, tasks and settings, made anew for each run.
+-- A test may set what the service alone decides: `daily_quota`, `user_status`, and the `status` of a domain or a sender.
 -- @module directmail.sandbox.operations.state
 local M = {}
 
