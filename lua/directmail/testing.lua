@@ -26,7 +26,7 @@ function Fake:send(envelope, message)
   if failure then return nil, failure end
   local bytes, e = message:bytes()
   if not bytes then return nil, e end
-  local mail = require "directmail.sandbox.read".mail(bytes)
+  local mail = require "directmail.read".mail(bytes)
   mail.from, mail.to, mail.message_id, mail.key, mail.bytes = envelope.from, envelope.to, envelope.message_id, envelope.key, bytes
   self.sent[#self.sent + 1] = mail
   return { id = tostring(#self.sent) }

@@ -102,6 +102,18 @@ describe("data", function()
     { "api_errors.tsv", "New\t400\tgateway\tc\tr\tREFUSED\tnone\tno\tsent\ts\t因\t法", "outcome is \"sent\"" },
     { "carry.tsv", "new\tto\tover\tnowhere\tx\ty", "limit is not in limits.tsv" },
     { "carry.tsv", "new\tto\tsometimes\t-\tx\ty", "when is \"sometimes\"" },
+    { "lint_rules.tsv", "html.only\t1\t-\tany\tw\tc\tr\ts\t甲乙\t甲乙\t甲乙", "id html.only is there already" },
+    { "lint_rules.tsv", "House\t1\t-\tany\tw\tc\tr\ts\t甲乙\t甲乙\t甲乙", "family.name" },
+    { "lint_rules.tsv", "a.b\tmuch\t-\tany\tw\tc\tr\ts\t甲乙\t甲乙\t甲乙", "weight is no number" },
+    { "lint_rules.tsv", "a.b\t1\t-\ttrigger\tw\tc\tr\ts\t甲乙\t甲乙\t甲乙", "kind is \"trigger\"" },
+    { "lint_rules.tsv", "a.b\t1\t-\tany\tw %s\tc\tr\ts\t甲乙\t甲乙\t甲乙", "take other values" },
+    { "lint_rules.tsv", "a.b\t1\t-\tany\tw\tc\tr\ts\twords\t甲乙\t甲乙", "what_zh is not Chinese" },
+    { "lint_words.tsv", "nobody\tx\t-\t-\t-\ty", "category is not in lint_categories.tsv" },
+    { "lint_words.tsv", "buy\tBuy\t-\t-\t-\ty", "phrase has capitals" },
+    { "lint_hosts.tsv", "shortener\thttps://bit.ly\tx", "host is none" },
+    { "lint_hosts.tsv", "shortener\tbit.ly\tx", "both shortener bit.ly is there already" },
+    { "lint_placeholders.tsv", "new\t{x}\t{y}\tany\tz", "the pattern does not find the example" },
+    { "special_addresses.tsv", "10.0.0.0\tx\ty", "prefix is none" },
   }
   for _, case in ipairs(bad) do
     it("refuses_a_bad_row_by_file_and_line: " .. case[1] .. ", " .. case[3], function()

@@ -3,7 +3,7 @@
 -- Usage: LUA read_mails.lua FILE...
 local cjson = require "cjson"
 local core = require "directmail.core"
-local read = require "directmail.sandbox.read"
+local read = require "directmail.read"
 
 local FIXED = {}
 for _, name in ipairs { "from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references", "x-priority",

@@ -6,7 +6,7 @@ local err = require "directmail.err"
 local glob = require "directmail.sandbox.glob"
 local json = require "directmail.sandbox.json"
 local log = require "directmail.sandbox.log"
-local read = require "directmail.sandbox.read"
+local read = require "directmail.read"
 
 local M = {}
 

@@ -6,7 +6,7 @@
 local core = require "directmail.core"
 local err = require "directmail.err"
 local limits = require "directmail.data.limits"
-local read = require "directmail.sandbox.read"
+local read = require "directmail.read"
 local replies = require "directmail.sandbox.replies"
 local settings = require "directmail.sandbox.settings"
 

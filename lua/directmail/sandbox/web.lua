@@ -16,7 +16,7 @@ local limits = require "directmail.data.limits"
 local loopback = require "directmail.sandbox.loopback"
 local option = require "directmail.option"
 local page = require "directmail.sandbox.page"
-local read = require "directmail.sandbox.read"
+local read = require "directmail.read"
 local single = require "directmail.sandbox.single"
 
 local M = {}

@@ -1,5 +1,5 @@
 local core = require "directmail.core"
-local read = require "directmail.sandbox.read"
+local read = require "directmail.read"
 
 local function lines(text) return (text:gsub("\n", "\r\n")) end
 

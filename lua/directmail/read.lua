@@ -1,7 +1,7 @@
 --- Read a message: headers, texts and attachments of an accepted mail.
--- Made for looking at mail in tests and in the inbox: what cannot be decoded
--- stays as it came, and every loop has a bound, since a mail may be hostile.
--- @module directmail.sandbox.read
+-- Made for looking at mail in tests, in the sandbox's inbox and in lint: what cannot be
+-- decoded stays as it came, and every loop has a bound, since a mail may be hostile.
+-- @module directmail.read
 local core = require "directmail.core"
 
 local M = {}
@@ -172,49 +172,66 @@ function M.unquote(text)
 end
 
 local function decode(body, encoding)
-  encoding = trim(encoding or ""):lower()
   if encoding == "base64" then return core.base64_decode(body) or body end
   if encoding == "quoted-printable" then return M.unquote(body) end
   return body
 end
 
--- The bodies between the delimiter lines of a multipart (RFC 2046, 5.1.1).
+local function lines_in(text)
+  local n, at = 0, 0
+  while true do
+    at = text:find("\n", at + 1, true)
+    if not at then return n end
+    n = n + 1
+  end
+end
+
+-- The bodies between the delimiter lines of a multipart (RFC 2046, 5.1.1), and how many lines stand before each.
 local function split(body, boundary)
-  local parts, delimiter = {}, "--" .. boundary
+  local parts, before, delimiter = {}, {}, "--" .. boundary
   body = "\r\n" .. body
   local from, at = nil, 1
+  local counted, count = 3, 0
+  local function add(to)
+    count, counted = count + lines_in(body:sub(counted, from - 1)), from
+    parts[#parts + 1], before[#before + 1] = body:sub(from, to), count
+  end
   while #parts <= MAX_PARTS do
     local found = body:find("\r\n" .. delimiter, at, true)
     if not found then break end
     local after = found + 2 + #delimiter
     local tail, next_line = body:match("^(%-?%-?)[ \t]*()", after)
     if tail == "--" or body:sub(next_line, next_line + 1) == "\r\n" then
-      if from then parts[#parts + 1] = body:sub(from, found - 1) end
-      if tail == "--" then return parts end
+      if from then add(found - 1) end
+      if tail == "--" then return parts, before end
       from, at = next_line + 2, next_line       -- the line end may begin the next delimiter
     else
       at = after                                -- a longer line that only begins alike
     end
   end
-  if from then parts[#parts + 1] = body:sub(from) end     -- the closing delimiter is missing
-  return parts
+  if from then add(#body) end           -- the closing delimiter is missing
+  return parts, before
 end
 
 local walk
 
-local function leaf(mail, headers, body, type, params)
-  if mail.parts >= MAX_PARTS then return end
-  mail.parts = mail.parts + 1
+local function leaf(mail, headers, body, line, type, params)
+  if #mail.leaves >= MAX_PARTS then return end
   local disposition, names = M.parameters(M.field(headers, "Content-Disposition"))
   local name = names.filename or params.name
-  local data = decode(body, M.field(headers, "Content-Transfer-Encoding"))
+  local encoding = trim(M.field(headers, "Content-Transfer-Encoding") or ""):lower()
+  local data = decode(body, encoding)
+  local as_leaf = { type = type, encoding = encoding, line = line, bytes = body }
+  mail.leaves[#mail.leaves + 1] = as_leaf
   local cid = M.field(headers, "Content-ID")
   if disposition ~= "attachment" and not name then
     if type == "text/plain" and not mail.text then
       mail.text, mail.text_charset = to_utf8(data, params.charset), foreign(params.charset)
+      as_leaf.field = "text"
       return
     elseif type == "text/html" and not mail.html then
       mail.html, mail.html_charset = to_utf8(data, params.charset), foreign(params.charset)
+      as_leaf.field = "html"
       return
     end
   end
@@ -223,16 +240,18 @@ local function leaf(mail, headers, body, type, params)
   }
 end
 
-function walk(mail, headers, body, depth)
+-- 'line' is the number of the body's first line.
+function walk(mail, headers, body, line, depth)
   local type, params = M.parameters(M.field(headers, "Content-Type"))
   if type == "" then type = "text/plain" end                -- RFC 2045, 5.2
   if type:find("^multipart/") and params.boundary and params.boundary ~= "" and depth < MAX_DEPTH then
-    for _, part in ipairs(split(body, params.boundary)) do
+    local parts, before = split(body, params.boundary)
+    for i, part in ipairs(parts) do
       local inner, rest = M.headers(part)
-      walk(mail, inner, rest, depth + 1)
+      walk(mail, inner, rest, line + before[i] + lines_in(part:sub(1, #part - #rest)), depth + 1)
     end
   else
-    leaf(mail, headers, body, type, params)
+    leaf(mail, headers, body, line, type, params)
   end
 end
 
@@ -249,12 +268,15 @@ end
 -- @tparam string bytes as received, CRLF line ends
 -- @treturn table `{headers = {{name, value}...}, subject, text, html, text_charset, html_charset, attachments = {{name, type, data,
 -- cid, inline}...}}`; texts are UTF-8 when their charset is UTF-8, ASCII or ISO 8859-1, else as they came, with its name
+-- @treturn table its leaves in their order: `{type, encoding, line = number of its first line, bytes = still encoded, field = "text" or "html"
+-- when it is that}`
 function M.mail(bytes)
   local headers, body = M.headers(bytes)
-  local mail = { headers = headers, subject = M.text(headers, "Subject"), attachments = {}, parts = 0 }
-  walk(mail, headers, body, 0)
-  mail.parts = nil
-  return mail
+  local mail = { headers = headers, subject = M.text(headers, "Subject"), attachments = {}, leaves = {} }
+  walk(mail, headers, body, 1 + lines_in(bytes:sub(1, #bytes - #body)), 0)
+  local leaves = mail.leaves
+  mail.leaves = nil
+  return mail, leaves
 end
 
 return M
