@@ -143,7 +143,7 @@ describe("directmail send --eml", function()
 
   it("refuses each option that makes a message, by its name", function()
     for _, words in ipairs { { "--reply-to", "x@example.net" }, { "--subject", "x" }, { "--subject=" }, { "--text", "x" }, { "--html", "x" }, { "--attach", "x" },
-      { "--inline", "a=x" }, { "--header", "X-A: 1" }, { "--tag", "x" }, { "--track", "opens" }, { "--message-id", "<x@x>" }, { "--date", "x" },
+      { "--inline", "a=x" }, { "--header", "X-A: 1" }, { "--tag", "x" }, { "--track", "opens" }, { "--unsubscribe", "default" }, { "--message-id", "<x@x>" }, { "--date", "x" },
       { "--boundary", "x" } } do
       words[#words + 1] = "--json"
       local code, out = eml(words)
@@ -256,7 +256,7 @@ end)
 describe("directmail send", function()
   it("has an option for each setting that holds no secret", function()
     local elsewhere = { route = true, pipeline = true, timeouts = true, transport = true, transcript = true, verbose = true, rate = true,
-      sendmail_rewrite = true, store = true }
+      sendmail_rewrite = true, store = true, shared_dict = true }
     local secret = { smtp_password = true, access_key_secret = true, security_token = true }
     local _, help = command.run { "send", "--help" }
     for _, name in ipairs(require "directmail.settings".NAMES) do
@@ -314,6 +314,33 @@ describe("directmail send", function()
     assert.equal(1, code)
     assert.matches("sent by SMTP", out)
     assert.matches("\nrefused  invalid@sandbox%.example: [^\n]*559", out)
+  end)
+
+  it("sends a mail with a key once, and keeps a queued one for the outbox", function()
+    local store = folder .. "/store.db"
+    local sh = [["$0" send --to ann@example.net --subject s --text t --key k1 --store "$1"
+      "$0" send --to ann@example.net --subject s --text t --key k1 --store "$1"
+      "$0" send --to bob@example.net --subject s --text t --queue --store "$1"
+      "$0" outbox run --store "$1"]]
+    local code, out, err = command.run { "sandbox", "--", "sh", "-c", sh, command.exe, store }
+    assert.equal(0, code, err)
+    local first, second = out:match "\nid (%d+)[^\n]*\nsent by API[^\n]*\nid (%d+)"
+    assert.is_string(first, out)
+    assert.equal(first, second)
+    assert.matches("\nqueued; directmail outbox run sends it\nid %d+   message%-id <[^>]+>\n", out)
+    assert.matches("\nsent 1 ", out)
+    assert.equal(2, select(2, err:gsub("SingleSendMail →", "")))
+    for _, option in ipairs { "--key=k", "--queue" } do
+      code, out = send { "--text", "x", option, "--json" }
+      assert.equal(2, code)
+      assert.matches("^give %-%-store FILE", cjson.decode(out).remedy)
+    end
+  end)
+
+  it("offers the unsubscribe link that --unsubscribe names", function()
+    local mail = dry { "--text", "x", "--unsubscribe", "https://example.com/u?t=1" }
+    assert.matches("\r\nList%-Unsubscribe: <https://example%.com/u%?t=1>\r\n", mail)
+    assert.matches("\r\nX%-AliDM%-Settings: ", dry { "--text", "x", "--unsubscribe", "default" })
   end)
 
   it("shows the dialogue on stderr with -v, and never the password", function()

@@ -55,16 +55,29 @@ function M.usage()
   return table.concat(lines, "\n")
 end
 
-local function parser_for(words)
-  local parser = require "argparse" "directmail api"
-  parser:add_help(false):usage ""
-  parser:flag "-h --help"
+local function declare(parser)
   parser:flag "-v --verbose" :count "0-2"
   for _, row in ipairs(OPTIONS) do
     local made = row[2] and parser:option(row[1]):overwrite(false) or parser:flag(row[1])
     made:description(row[3])
   end
   settings.declare(parser)
+end
+
+--- What a shell offers: the operations too, each with its parameters.
+function M.complete(parser)
+  declare(parser)
+  for _, name in ipairs(catalogue.names()) do
+    local sub = parser:command(name):add_help(false)
+    for _, field in ipairs(catalogue.find(name).params) do sub:option("--" .. field.name) end
+  end
+end
+
+local function parser_for(words)
+  local parser = require "argparse" "directmail api"
+  parser:add_help(false):usage ""
+  parser:flag "-h --help"
+  declare(parser)
   parameters.declare(parser, words)
   parser:argument "words" :args "*"
   return parser

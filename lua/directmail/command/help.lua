@@ -13,6 +13,12 @@ function M.parser(parser)
   parser:argument "topic" :args "?" :description "a command, or environment"
 end
 
+--- What a shell offers: the topics.
+function M.complete(parser)
+  for _, name in ipairs(require "directmail.command".commands) do parser:command(name):add_help(false) end
+  parser:command "environment" :add_help(false)
+end
+
 --- The variables of the environment that are read: name and what it is.
 M.VARIABLES = {
   { "DIRECTMAIL_REGION", "region of the account, such as ap-southeast-1" },
@@ -31,6 +37,7 @@ M.VARIABLES = {
   { "DIRECTMAIL_REDIRECT", "address that gets every mail instead of its recipients" },
   { "DIRECTMAIL_ONLY", "patterns, with commas: a mail to anybody else is refused" },
   { "DIRECTMAIL_DNS", "other name server (IP:PORT)" },
+  { "DIRECTMAIL_STORE", "keys, outbox and suppression list: a file, or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]" },
   { "DIRECTMAIL_METADATA", "other metadata service of the machine (URL), for tests" },
   { "DIRECTMAIL_STS", "other token service (URL), for tests" },
   { "DIRECTMAIL_PROFILE", "profile: ~/.config/directmail/NAME.lua, or a path with a / in it (default: profile.lua there)" },

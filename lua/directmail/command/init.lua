@@ -8,6 +8,7 @@
 --       parser = function(parser) … end,         -- declares its options on an argparse parser; or, for a syntax of its own:
 --       parse = function(words) … end,           -- args, or nil and a directmail.err; args.help asks for the help
 --       usage = function() … end,                -- the text of its help
+--       complete = function(parser) … end,       -- declares what a shell offers, where `parser` does not say it all
 --       sysexits = nil,                          -- true when it answers with the codes of sysexits.h
 --       run = function(args, place) … end }      -- returns an exit code, or nil and a directmail.err
 --
@@ -16,7 +17,10 @@
 local M = {}
 
 --- The commands, in the order of the overview.
-M.commands = { "send", "sendmail", "api", "batch", "templates", "route", "sandbox", "sign", "explain", "trace", "config", "env", "help", "version" }
+M.commands = {
+  "send", "sendmail", "api", "batch", "template", "route", "sandbox", "sign", "explain", "doctor", "lint", "list",
+  "trace", "outbox", "config", "completion", "env", "help", "version",
+}
 
 -- Words in front of a command or script.
 local flags = { "--help", "--version", "--debug" }

@@ -1,5 +1,6 @@
 --- Send one mail.
 -- @module directmail.command.send
+local data = require "directmail.command.data"
 local err = require "directmail.err"
 local exit = require "directmail.command.exit"
 local settings = require "directmail.command.settings"
@@ -11,6 +12,7 @@ local M = {
   summary = "send one mail",
   examples = {
     "directmail send --to ann@example.com --subject 'Your invoice' --text @body.txt --attach invoice.pdf",
+    "directmail send --to ann@example.com --template welcome.html --data ann.json",
     "directmail send --to ann@example.com --subject Logo --html '<img src=\"cid:logo\">' --inline logo=logo.png",
     "df -h | directmail send --to ops@example.com --subject 'disk space' --text -",
     "directmail send --to ann@example.com --subject Hello --text Hi --dry-run       # print it, send nothing",
@@ -19,7 +21,8 @@ local M = {
 }
 
 -- Options that make a message, and have no place beside a finished one.
-local CONTENT = { "reply_to", "subject", "text", "html", "attach", "inline", "header", "tag", "track", "message_id", "date", "boundary" }
+local CONTENT = { "reply_to", "subject", "text", "html", "template", "data", "set", "attach", "inline", "header", "tag", "track",
+  "unsubscribe", "message_id", "date", "boundary" }
 
 local EML_OCTETS, CORE_OCTETS = 64 * 1024 * 1024, 1024 * 1024 * 1024     -- the core holds no more than a gigabyte
 
@@ -40,12 +43,15 @@ function M.parser(parser)
   option("--subject", "TEXT", "subject")
   option("--text", "TEXT|@FILE|-", "text part: itself, from a file, from stdin; @@… is text that begins with @")
   option("--html", "TEXT|@FILE|-", "HTML part, likewise")
+  option("--template", "FILE", "Mustache template that makes the HTML, the text, and the subject that its head gives")
+  for _, row in ipairs(data.OPTIONS) do option(table.unpack(row)) end
   option("--attach", "[NAME=]FILE", "attach a file, under another name if wanted; may repeat", many)
   option("--inline", "CID=FILE", "image that the HTML shows as cid:CID; may repeat", many)
   option("--header", "'NAME: VALUE'", "one more header; may repeat", many)
   option("--eml", "FILE|-", "send a finished message instead; --from and --to are the envelope then, else its head says them")
   option("--tag", "NAME", "tag of the service's statistics; it must exist in the console")
   option("--track", "opens,clicks", "what the service shall track; needs --tag")
+  option("--unsubscribe", "default|disabled|URL", "unsubscribe link: the service's own, none, or yours (https with one click, or mailto)")
   option("--message-id", "ID", "Message-ID instead of a new one")
   option("--date", "DATE", "Date instead of now")
   option("--boundary", "TEXT", "MIME boundary instead of a random one")
@@ -54,6 +60,8 @@ function M.parser(parser)
   option("--via", nil, "way to the service; auto (default): the API if it can carry the mail and there is an AccessKey, else SMTP",
     { choices = { "auto", "api", "smtp" } })
   option("--on-unknown", nil, "resend: allow a second copy when nobody knows whether the first arrived", { choices = { "stop", "resend" } })
+  option("--key", "KEY", "one mail, however often this is called with the key (needs --store)")
+  parser:flag "--queue" :description "keep it in the store, for directmail outbox run (needs --store)"
   parser:flag "--dry-run" :description "print the message instead of sending it"
   parser:flag "-v --verbose" :count "0-2" :description "show the dialogue on stderr; -vv with every byte"
   parser:flag "--json" :description "answer as one JSON object"
@@ -111,9 +119,15 @@ local function message_of(args)
   local message = {
     from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, reply_to = args.reply_to, subject = args.subject,
     tag = args.tag, via = args.via, message_id = args.message_id, date = args.date, boundary = args.boundary,
-    on_unknown = args.on_unknown,
+    on_unknown = args.on_unknown, template = args.template, unsubscribe = args.unsubscribe, key = args.key, queue = args.queue,
   }
   local e
+  if args.template then
+    message.data, e = data.read(args)
+    if e then return nil, e end
+  elseif args.data or args.set[1] then
+    return usage.wrong(("--%s has values for a template, and none is given"):format(args.data and "data" or "set"), "add --template FILE")
+  end
   for _, part in ipairs { "text", "html" } do
     if args[part] then
       message[part], e = text.value("--" .. part, args[part])
@@ -157,14 +171,17 @@ local function eml_of(args, values)
   end
   local bytes, e = text.read("--eml", args.eml, most_octets(values))
   if not bytes then return nil, e end
-  return { raw = bytes, from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, via = args.via, on_unknown = args.on_unknown }
+  return { raw = bytes, from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, via = args.via, on_unknown = args.on_unknown,
+    key = args.key, queue = args.queue }
 end
 
 -- An error that names a field, or a setting in Lua's words, names the option instead.
 local function by_option(e)
-  e.cause = e.cause:gsub("^raw: ", "--eml: ")
+  e.cause = e.cause:gsub("^raw: ", "--eml: "):gsub("^(%a+) cannot stand beside template", "--%1 cannot stand beside --template")
   if e.detail == "raw" then e.detail = "eml" end
-  if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend"):gsub(", or mail:resolve%(err%)", "") end
+  if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend"):gsub(", or mail:resolve%(err%)", "")
+    :gsub(', or load the template with missing = "empty"', ""):gsub(", or name its folder with partials", "")
+    :gsub('give directmail.new { store = "[^"]*" }', "give --store FILE") end
   return e
 end
 
@@ -177,6 +194,11 @@ local function with_first_try(e, values)
 end
 
 local function print_receipt(receipt)
+  if receipt.outcome == "queued" then
+    print(("queued%s; directmail outbox run sends it"):format(receipt.earlier and " before, under the same key" or ""))
+    print("id " .. receipt.id .. (receipt.message_id and "   message-id " .. receipt.message_id or ""))
+    return
+  end
   local first = { ("%s by %s%s"):format(receipt.outcome, receipt.via == "api" and "API" or "SMTP",
     receipt.reason and " (" .. receipt.reason .. ")" or ""), receipt.region, ("%.2f s"):format(receipt.seconds) }
   if not receipt.region then first = { first[1], first[3] } end

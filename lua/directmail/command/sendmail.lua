@@ -67,6 +67,14 @@ local function take(word, following, note)
   return true
 end
 
+--- What a shell offers.
+function M.complete(parser)
+  parser:flag "-t" :description "recipients from the message's head"
+  parser:flag "-i" :description "a line with a dot alone does not end the message"
+  parser:option "-f" :description "sender"
+  parser:option "-F" :description "sender's name"
+end
+
 --- Read the words of the command line. Unknown options are ignored, -X (a log file) and the like too: PHP's mail() hands
 -- over what a stranger wrote.
 -- @tparam {string,...} words

@@ -102,6 +102,18 @@ function M.json(ok, object)
   return as_utf8("{" .. table.concat(parts, ",") .. "}")
 end
 
+--- One JSON object on one line, its names in the order of a list, and no others.
+-- @tparam table object as of `json`; what is not there is left out
+-- @tparam {string,...} order
+-- @treturn string
+function M.ordered(object, order)
+  local parts = {}
+  for _, name in ipairs(order) do
+    if object[name] ~= nil then parts[#parts + 1] = M.json(true, { [name] = object[name] }):sub(#'{"ok":true,' + 1, -2) end
+  end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
 --- A number of octets for people: `812 B`, `2.1 KB`, `1.2 MB` (thousands, as files are listed).
 -- @tparam integer n
 -- @treturn string
