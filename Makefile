@@ -35,10 +35,11 @@ LUA_SRC  := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
 BIND_CORE := $(wildcard src/lua/core/*.c)
 BIND_NET  := $(wildcard src/lua/net/*.c) $(wildcard src/net/*.c)
 BIND_STORE := $(wildcard src/lua/store/*.c) $(wildcard src/store/*.c)
-SHARED    := core net store
+BIND_HTML := $(wildcard src/lua/html/*.c) $(wildcard src/html/*.c)
+SHARED    := core net html store
 MODULES   := $(foreach l,$(LUAS),$(SHARED:%=$(B)/$(l)/directmail/%.so))
 
-all: $(B)/directmail $(MODULES)   ## build the command and the module for $(LUA) (LUAS="lua5.1 luajit": more)
+all: $(B)/directmail $(MODULES)   ## build the command and the module for LUA=lua5.4 (LUAS="lua5.1 luajit": more)
 
 $(B)/core/%.o: src/core/%.c
 	@mkdir -p $(@D)
@@ -58,7 +59,7 @@ define module
 $(B)/$(1)/obj/%.o: src/%.c
 	@mkdir -p $$(@D)
 	$$(call say,cc $$< for $(1))
-	$$(Q)$$(CC) $$(CFLAGS) -Isrc/lua -Isrc/net -Isrc/store $$(call lua_include,$(1)) -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) -Isrc/lua -Isrc/net -Isrc/store -Isrc/html $$(call lua_include,$(1)) -MMD -MP -c $$< -o $$@
 
 $(B)/$(1)/directmail/core.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_CORE)) $(B)/libdirectmail_core.a
 	@mkdir -p $$(@D)
@@ -75,7 +76,13 @@ $(B)/$(1)/directmail/net.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_NET))
 $(B)/$(1)/directmail/store.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_STORE))
 	@mkdir -p $$(@D)
 	$$(call say,link $$@)
-	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -lsqlite3 -lm
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -lsqlite3 -lhiredis -lm
+	@mv $$@.new $$@
+
+$(B)/$(1)/directmail/html.so: $(patsubst src/%.c,$(B)/$(1)/obj/%.o,$(BIND_HTML))
+	@mkdir -p $$(@D)
+	$$(call say,link $$@)
+	$$(Q)$$(CC) -shared $$(SANFLAGS) $$(LDFLAGS) -o $$@.new $$(filter %.o,$$^) -lgumbo
 	@mv $$@.new $$@
 endef
 $(foreach a,$(ABIS),$(eval $(call module,$(a))))
@@ -103,7 +110,7 @@ $(B)/directmail: $(B)/cli/main.o $(SHARED:%=$(B)/lua5.4/directmail/%.so)
 	$(call say,link $@)
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(B)/cli/main.o $(shell pkg-config --libs lua5.4)
 
-objects: $(CORE) $(B)/cli/main.o $(foreach a,$(ABIS),$(patsubst src/%.c,$(B)/$(a)/obj/%.o,$(BIND_CORE) $(BIND_NET) $(BIND_STORE)))
+objects: $(CORE) $(B)/cli/main.o $(foreach a,$(ABIS),$(patsubst src/%.c,$(B)/$(a)/obj/%.o,$(BIND_CORE) $(BIND_NET) $(BIND_STORE) $(BIND_HTML)))
 
 module: $(MODULES)
 
@@ -122,20 +129,44 @@ endef
 
 install-module: module
 	$(foreach l,$(LUAS),$(call install,$(l)))
-install: all install-module     ## install under PREFIX=/usr/local (DESTDIR= for packages)
+# Where shells look for completions: file names under $(PREFIX)/share.
+COMPLETIONS := bash:bash-completion/completions/directmail zsh:zsh/site-functions/_directmail fish:fish/vendor_completions.d/directmail.fish
+share = '$(DESTDIR)$(PREFIX)/share'
+
+install: all install-module     ## install the command, the module and completions under PREFIX=/usr/local (DESTDIR= for packages)
 	install -D -m 755 $(B)/directmail '$(DESTDIR)$(PREFIX)/bin/directmail'
+	for c in $(COMPLETIONS); do \
+	    install -d $(share)/"$$(dirname "$${c#*:}")" && \
+	    $(B)/directmail completion "$${c%%:*}" >$(share)/"$${c#*:}" && chmod 644 $(share)/"$${c#*:}" || exit 1; done
+
+define uninstall
+	rm -f $(SHARED:%='$(call libdir,$(1))/directmail/'%.so)
+	cd lua && for f in $(patsubst lua/%,%,$(LUA_SRC)); do rm -f '$(call luadir,$(1))'/$$f; done
+	for d in '$(call luadir,$(1))/directmail' '$(call libdir,$(1))/directmail'; do \
+	    if [ -d "$$d" ]; then find "$$d" -depth -type d -empty -delete; fi; done
+
+endef
+
+uninstall:                      ## take away what install installed, and nothing else (the same PREFIX, DESTDIR, LUAS)
+	rm -f '$(DESTDIR)$(PREFIX)/bin/directmail'
+	for c in $(COMPLETIONS); do rm -f $(share)/"$${c#*:}"; done
+	$(foreach l,$(LUAS),$(call uninstall,$(l)))
 
 tables:                         ## write the generated tables again from src/data/
 	lua5.4 src/data/generate.lua
 	lua5.4 src/data/catalogue.lua
 
+rock-check: deps-test           ## install the rock for each Lua into a tree and run examples/tour.lua from another folder
+	@sh tests/shell/rocks_test.sh
+
 # -- packages, by Debian's names ----------------------------------------------
 PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev liblua5.2-dev liblua5.1-0-dev \
-             libssl-dev libidn2-dev libcurl4-openssl-dev libsqlite3-dev
+             libssl-dev libidn2-dev libcurl4-openssl-dev libc-ares-dev libsqlite3-dev libhiredis-dev libgumbo-dev
 PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
-PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 \
-             postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl chromium
-PKG_BENCH := postfix libgmime-3.0-dev
+PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 python3-dnslib \
+             postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache lua-nginx-dns curl chromium zsh fish \
+             redis-server lua-nginx-redis
+PKG_BENCH := postfix libgmime-3.0-dev nginx libnginx-mod-http-lua curl wrk redis-server
 # Some machines have another Node with npm inside, with which Debian's npm does not go together: these only when there is no npm.
 PKG_NODE  := nodejs npm
 
@@ -194,9 +225,18 @@ $(B)/tests/store/%: tests/store/%.c $(wildcard src/store/*.c src/store/*.h tests
 	    $(if $(shell grep -l '"alloc.h"' $<),-Wl$(comma)--wrap=malloc$(comma)--wrap=realloc$(comma)--wrap=calloc) \
 	    $(LDFLAGS) -lcmocka -lsqlite3 -lm
 
+# tests/html/NAME_test.c: the same for HTML; gumbo takes its memory from src/html, so alloc.h reaches it.
+$(B)/tests/html/%: tests/html/%.c $(wildcard src/html/*.c src/html/*.h)
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CFLAGS) -Isrc/html -Itests/core $< $(wildcard src/html/*.c) -o $@ \
+	    $(if $(shell grep -l '"alloc.h"' $<),-Wl$(comma)--wrap=malloc$(comma)--wrap=realloc$(comma)--wrap=calloc) \
+	    $(LDFLAGS) -lcmocka -lgumbo
+
 tests: $(patsubst tests/core/%.c,$(B)/tests/%,$(wildcard tests/core/*_test.c)) \
        $(patsubst tests/net/%.c,$(B)/tests/net/%,$(wildcard tests/net/*_test.c)) \
-       $(patsubst tests/store/%.c,$(B)/tests/store/%,$(wildcard tests/store/*_test.c))
+       $(patsubst tests/store/%.c,$(B)/tests/store/%,$(wildcard tests/store/*_test.c)) \
+       $(patsubst tests/html/%.c,$(B)/tests/html/%,$(wildcard tests/html/*_test.c))
 
 $(B)/nodlclose.so: tests/support/nodlclose.c
 	@mkdir -p $(@D)
@@ -220,6 +260,12 @@ $(B)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_CORE)
 	@mkdir -p $(@D)
 	$(call say,clang $<)
 	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $< $(FUZZ_CORE) -o $@ -lidn2 -lcrypto
+
+# HTML is parsed by a library of its own.
+$(B)/fuzz/html: tests/fuzz/html_fuzz.c $(wildcard src/html/*.c src/html/*.h)
+	@mkdir -p $(@D)
+	$(call say,clang $<)
+	$(Q)$(FUZZ_CC) -Isrc/html -fsanitize=fuzzer,address,undefined $< $(wildcard src/html/*.c) -o $@ -lgumbo
 
 fuzz-targets: $(FUZZ:%=$(B)/fuzz/%)
 
@@ -246,7 +292,7 @@ $(B)/bench/%: tests/bench/%.c tests/bench/sink.c tests/bench/sink.h tests/bench/
 	$(call say,cc $<)
 	$(Q)$(CC) $(CFLAGS) $< $(EXTRA) $(LDFLAGS) -o $@
 
-bench-programs: all $(BENCH:%=$(B)/bench/%)
+bench-programs: all $(B)/lua5.1/directmail/core.so $(BENCH:%=$(B)/bench/%)
 
 bench: deps-bench               ## compare speed and memory with limits and peers, ROWS="smtp mime" for some
 	@$(MAKE) --no-print-directory bench-programs
@@ -259,11 +305,17 @@ demo: deps                      ## install what is missing, build, send two mail
 	@$(B)/directmail sandbox --dir $(B)/demo -- sh examples/demo.sh $(B)/directmail
 	@echo; echo "Nothing left this machine. The mails as they arrived, and what the service noted about them:"; ls -1 $(B)/demo/mail/*
 
+demo-nginx: deps                ## a contact form in nginx that mails to the sandbox, until Enter is pressed
+	$(call packages,nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl)
+	@$(MAKE) --no-print-directory all LUAS="lua5.4 lua5.1"
+	@rm -rf $(B)/demo-nginx
+	@$(B)/directmail sandbox --dir $(B)/demo-nginx -- sh examples/nginx/start.sh $(B)/directmail $(B)/demo-nginx/nginx
+
 clean:                          ## remove everything built
 	rm -rf build
 
 help:                           ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: all objects module install install-module tables deps deps-test tests check fuzz-targets fuzz deps-bench bench-programs bench demo clean help FORCE
+.PHONY: all objects module install install-module uninstall rock-check tables deps deps-test tests check fuzz-targets fuzz deps-bench bench-programs bench demo demo-nginx clean help FORCE
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -16,7 +16,10 @@ external_dependencies = {
   OPENSSL = { header = "openssl/ssl.h", library = "ssl" },
   IDN2 = { header = "idn2.h", library = "idn2" },
   SQLITE = { header = "sqlite3.h", library = "sqlite3" },
-  CURL = { header = "curl/curl.h" },    -- headers only: libcurl is loaded when a connection needs it
+  GUMBO = { header = "gumbo.h", library = "gumbo" },
+  HIREDIS = { header = "hiredis/hiredis.h", library = "hiredis" },
+  CURL = { header = "curl/curl.h" },    -- headers only: libcurl is loaded when a connection needs it,
+  CARES = { header = "ares.h" },        -- and c-ares with the first question to a DNS server
 }
 build = {
   type = "make",

@@ -46,6 +46,15 @@ function M.route(options)
   return route, e
 end
 
+--- A mail's subject, HTML and text from a Mustache template.
+-- @tparam string|table what a file, or parts as texts
+-- @tparam[opt] table options `partials`, `missing`, `text`; see `directmail.template`
+-- @return a template: call it with the values; or nil and an error
+function M.template(what, options)
+  local template, e = require "directmail.template".new(what, options, host, 2)
+  return template, e
+end
+
 local unpack = table.unpack or unpack
 
 -- Plain 5.1 cannot yield through pcall, an iterator or a metamethod, and a user's function may hold any of them.
@@ -70,7 +79,10 @@ end
 function M.wait(task, ...) return host.wait(task, ...) end
 
 -- Modules of their own, loaded when first named.
-local MODULES = { batch = true, csv = true, sandbox = true, sign = true, templates = true, testing = true, store = true }
+local MODULES = {
+  batch = true, csv = true, doctor = true, lint = true, list = true, nginx = true, outbox = true, sandbox = true, sign = true, store = true,
+  templates = true, testing = true, unsubscribe = true,
+}
 
 setmetatable(M, {
   __index = function(t, name)

@@ -19,13 +19,16 @@ local TYPES = {
   unsubscribe = LIST, priority = TEXT, message_id = TEXT, date = { string = true, number = true }, in_reply_to = LIST,
   references = LIST, via = TEXT, on_unknown = TEXT, allow_placeholders = { boolean = true }, ip_pool = TEXT,
   raw = TEXT, size_limit = { number = true, boolean = true }, timeout = { number = true }, boundary = TEXT,
-  key = TEXT,
+  key = TEXT, queue = { boolean = true }, template = LIST, data = { table = true },
 }
 
 --- Their names.
 M.FIELDS = {}
 for name in pairs(TYPES) do M.FIELDS[#M.FIELDS + 1] = name end
 table.sort(M.FIELDS)
+
+--- The types of each: name -> type -> true.
+M.TYPES = TYPES
 
 -- Headers that are ours, and the field that makes them.
 local GENERATED = {
@@ -283,6 +286,12 @@ local function unsubscribe(fields)
   return { link = link, filter = filter, settings = settings, list = list, one_click = one_click }
 end
 
+-- The core looks at what becomes a header of ours, and the API makes its own: both take no line break (CR, LF, NUL).
+local function one_line(name, value)
+  if not (value:find "[\r\n]" or value:find("\0", 1, true)) then return true end
+  return refuse("HEADER", name, name .. ": the value holds a line break or NUL: take it out", "take line breaks and other control characters out of it")
+end
+
 -- The caller's own headers, as a list that keeps its order; a table by name is sorted.
 local function own_headers(fields)
   local given, list = fields.headers, {}
@@ -297,6 +306,11 @@ local function own_headers(fields)
   for i = 1, #list do
     local name, value = list[i][1], list[i][2]
     if type(name) ~= "string" or type(value) ~= "string" then return misuse("field headers must hold names and values as strings") end
+    if name == "" or name:find "[^\33-\57\59-\126]" then
+      return refuse("HEADER", name, ('"%s" is no name of a header: printable ASCII without blank and colon'):format(err.printable(name)), "correct the name")
+    end
+    local ok, e = one_line(name, value)
+    if not ok then return nil, e end
     if OF_SERVERS[name:lower()] then
       return refuse("HEADER", name, ("the header %s is written by servers"):format(name), "leave it out")
     end
@@ -308,26 +322,12 @@ local function own_headers(fields)
   return list
 end
 
--- The first {{…}} of a text that has something in it, on one line and no longer than anybody writes.
-local function first_placeholder(text)
-  local from = 1
-  while true do
-    local i, j = text:find("{{", from, true)
-    if not i then return nil end
-    local inside = text:sub(j + 1, j + limits.placeholder_octets):match "^{?([^{}\r\n]*)}}"
-    if inside and inside:find "[^%s#/^&>!=]" then return text:sub(i, (text:find("}}", j, true)) + 1) end
-    from = i + 1
-  end
-end
-
+-- The refusal of a placeholder that nobody replaced; most mails have no brace and pay one look.
 local function placeholder(fields)
   local subject, text, html = fields.subject, fields.text, fields.html
-  local name, found = "subject", subject and first_placeholder(subject)
-  if text and not found then name, found = "text", first_placeholder(text) end
-  if html and not found then name, found = "html", first_placeholder(html) end
-  if not found or fields.allow_placeholders then return nil end
-  return refuse("CONTENT", name, ("%s still holds %s"):format(name, found),
-    "replace every placeholder before sending; allow_placeholders = true to send it as it stands")
+  if fields.allow_placeholders then return nil end
+  if not (subject and subject:find("{{", 1, true) or text and text:find("{{", 1, true) or html and html:find("{{", 1, true)) then return nil end
+  return require "directmail.placeholders".refusal(fields)
 end
 
 -- Core errors speak of header names and parts; the remedy is the same for all.
@@ -422,6 +422,10 @@ local function check_values(fields, settings)
   if fields.key and not settings.store then
     return refuse("OPTION", "key", "a key is remembered in a store, and none is set", 'give directmail.new { store = "/path/outbox.db" }, or leave key away')
   end
+  if fields.queue and not settings.store then
+    return refuse("OPTION", "queue", "a queued mail is kept in a store, and none is set",
+      'give directmail.new { store = "/path/outbox.db" } or "redis://HOST:PORT/DB", or leave queue away')
+  end
   local wrong_key = fields.key and require "directmail.store".wrong_key(fields.key)
   if wrong_key then return refuse("OPTION", "key", "the key " .. wrong_key, "give 1 to 255 octets of text, such as order-1042") end
   local size, calendar = fields.size_limit, fields.calendar
@@ -442,7 +446,7 @@ end
 -- What may stand beside a finished message: who sends, who receives, how it travels.
 local BESIDE_RAW = {
   raw = true, from = true, to = true, cc = true, bcc = true, via = true, on_unknown = true, size_limit = true, timeout = true,
-  key = true,
+  key = true, queue = true,
 }
 
 local function is_given(list) return list ~= nil and list ~= "" and not (type(list) == "table" and next(list) == nil) end
@@ -483,8 +487,12 @@ local function check(fields, settings, host)
   if not ok then return nil, wrong end
   local box, e = envelope(fields, settings)
   if not box then return nil, e end
-  local _, left = placeholder(fields)
-  if left then return nil, left end
+  e = placeholder(fields)
+  if e then return nil, e end
+  if fields.subject then
+    ok, e = one_line("Subject", fields.subject)
+    if not ok then return nil, e end
+  end
   local d = {
     fields = fields, box = box, from = box.from[1], to = box.envelope, html = fields.html, message_id = nil, unique = nil, date = nil, trace = nil,
     unsubscribe = NONE, headers = NONE, parts = NONE, core = nil, mail_from = nil, size = nil,
@@ -610,6 +618,36 @@ local function lay_out_plain(d, text, html, boundary)
   return built, why
 end
 
+-- The message with what its template makes: html, text, and the subject unless one is given.
+local function filled_in(fields, host)
+  local given = fields.template
+  if given == nil then
+    return refuse("OPTION", "data", "data is given, and no template to fill in",
+      "give template, a file or what directmail.template gave (was that nil, and its error not looked at?)")
+  end
+  for i = 1, 2 do
+    local name = i == 1 and "html" or "text"
+    if fields[name] ~= nil then
+      return refuse("OPTION", name, name .. " cannot stand beside template, which makes it", "leave one of the two away")
+    end
+  end
+  local templates = require "directmail.template"
+  local template, e = templates.of(given, host)
+  if e then return nil, e end
+  if not template then return misuse "field template must be a file's name, or what directmail.template gave" end
+  local made
+  made, e = templates.fill(template, fields.data, fields.subject ~= nil)
+  if not made then return nil, e end
+  if not (made.html or made.text) then
+    return refuse("CONTENT", "template", "the template makes a subject only", "give it html or text too")
+  end
+  local whole = {}
+  for name, value in pairs(fields) do whole[name] = value end
+  whole.template, whole.data = nil, nil
+  whole.html, whole.text, whole.subject = made.html, made.text, fields.subject or made.subject
+  return whole
+end
+
 local function checked(fields, settings, host)
   local wrong = type(fields) ~= "table" and option.unknown(fields, M.FIELDS, "mail:send") or nil
   for name, value in pairs(wrong and NONE or fields) do
@@ -618,6 +656,11 @@ local function checked(fields, settings, host)
     if not types[type(value)] then wrong = ("field %s cannot be a %s"):format(name, type(value)) end
   end
   if wrong then return nil, { misuse = wrong } end
+  if (fields.template ~= nil or fields.data ~= nil) and not fields.raw then
+    local e
+    fields, e = filled_in(fields, host)
+    if not fields then return nil, e end
+  end
   return check(fields, settings, host)
 end
 
@@ -635,9 +678,20 @@ function M.draft(fields, settings, host, level)
   return d, e
 end
 
---- The same where nobody's line can be blamed, for rows of a source: misuse is returned as an error too.
+--- The same where nobody's line can be blamed, for rows of a source: misuse is returned as an error too, and so is what a
+-- function in a template's data raises. A task is the pcall around that: the function may wait.
 function M.try(fields, settings, host)
-  local d, e = checked(fields, settings, host)
+  local d, e
+  if type(fields) == "table" and fields.template ~= nil then
+    local ran, made, why = host.wait(host.spawn(checked, fields, settings, host))
+    if ran then
+      d, e = made, why
+    else
+      d, e = refuse("CONTENT", "data", "a function in the template's data failed: " .. tostring(made), "correct the function, or the row")
+    end
+  else
+    d, e = checked(fields, settings, host)
+  end
   if e and e.misuse then return refuse("OPTION", "message", e.misuse, "correct the row, or what makes the message of it") end
   return d, e
 end

@@ -357,6 +357,16 @@ describe("message", function()
     end
   end)
 
+  it("tells_the_line_of_a_placeholder_and_lets_code_pass", function()
+    local e = refused({ subject = "x", html = "<style>a{{b}}</style>\n<p>\n<a href='https://x.example/{{id}}'>{{name}}</a>" }, "CONTENT", "html")
+    assert.equal("html still holds {{id}} in line 3, {{name}} in line 3", e.cause)
+    assert.is_truthy(e.remedy:find("allow_placeholders = true", 1, true))
+    for _, html in ipairs { "<style>@media print{a{{b}}}</style>x", "<script>{{x}}</script>x", "<!-- {{x}} -->x", "<p data-x='{{x}}'>10 % to 20 %" } do
+      assert.is_truthy(made { html = html }, html)
+    end
+    assert.is_truthy(mail_of():message { raw = "From: a@example.com\nTo: b@example.com\nSubject: {{x}}\n\n{{x}}\n" })
+  end)
+
   it("looks_for_placeholders_quickly_in_a_hostile_text", function()
     local before = os.clock()
     for _, piece in ipairs { "{{", "{{ ", "{{a", "{{a b", "}}{{" } do made { text = (piece .. "\n"):rep(20000), size_limit = false } end

@@ -18,7 +18,11 @@ expected() {
         'try defer@sandbox.example again in 60 s (THROTTLED)' 'ADDRESS: to: "ann@example" has no dot in its domain .*' ;;
     inbox) printf '%s\n' 'ann@example.com: Welcome, Ann' "REFUSED${tab}550 .*" '1 mail in all' ;;
     newsletter) printf '%s\n' 'sent by smtp: SingleSendMail takes attachments .*' "id $id" ;;
+    template) printf '%s\n' 'ann@example.com: Your order 1204 is on its way' 'Ann, 2 parcels are on their way:' '* Tea from 杭州, 2' '* Cup, 1' \
+        'nobody@example.com: CONTENT: .*order.txt:3: no value for {{count}} .*' ;;
     stream) printf '%s\n' '1600000 octets of table, 2[0-9]\{6\} octets of mail' ;;
+    tour) printf '%s\n' 'template   Welcome, Ann' 'message    MIME-Version: 1\.0' 'route      us-east-1' 'api        api' 'smtp       SingleSendMail takes attachments .*' \
+        'key        true' 'bulk       3 of 3' 'operation  1 tag' 'refused    recipient' 'lint       [a-z.]*' 'list       1 of 3 good, 1 twice' ;;
     welcome) printf '%s\n' 'sent by smtp, [0-9]* bytes in [0-9.]* s' "id $id   message-id <[0-9a-f]*@mail\.example\.com>" 'to ann@example\.com' ;;
     *) return 1 ;;
     esac

@@ -1,8 +1,7 @@
 #!/bin/sh
-# What `make install` and `luarocks make` install works elsewhere, without the checkout.
+# What `make install` installs works elsewhere, without the checkout, and `make uninstall` takes it away.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/support/tap.sh
-root=$PWD
 work=$(mktemp -d)
 log=$work/log
 trap 'rm -rf "$work"' EXIT
@@ -17,6 +16,7 @@ local store = assert(require "directmail.store".open(path))
 assert(store:counts().waiting == 0)
 store:close()
 os.remove(path)
+assert(require "directmail.twin".text "<p>Hi" == "Hi\n")
 print((_VERSION:gsub("Lua ", "")))
 EOF
 
@@ -32,24 +32,15 @@ claim $? "and finds its modules" "$log"
     LUA_CPATH="$work/usr/lib/lua/5.4/?.so;;" lua5.4 "$work/smoke.lua") >"$log" 2>&1
 claim $? "lua5.4 finds the installed module" "$log"
 
-# No server is asked; Debian's lua-cjson stands for the rock of that name.
-cat >"$work/rocks.cfg.lua" <<EOF
-rocks_servers = {}
-rocks_provided = { ["lua-cjson"] = "2.1.0-1" }
-variables = { CURL_INCDIR = "/usr/include/$(gcc -print-multiarch)" }
-EOF
-for version in 5.1 5.2 5.3 5.4; do
-    LUAROCKS_CONFIG=$work/rocks.cfg.lua luarocks --lua-version=$version make --tree="$work/tree$version" \
-        directmail-scm-1.rockspec >"$log" 2>&1
-    claim $? "luarocks make for Lua $version" "$log"
-    # shellcheck disable=SC2046 # lines of export commands
-    (eval "$(luarocks --lua-version=$version --tree="$work/tree$version" path --no-bin)" && cd / &&
-        env -i LUA_PATH="$LUA_PATH" LUA_CPATH="$LUA_CPATH" lua$version "$work/smoke.lua") >"$log" 2>&1
-    claim $? "the rock works in lua$version" "$log"
+for file in bash-completion/completions/directmail zsh/site-functions/_directmail fish/vendor_completions.d/directmail.fish; do
+    [ -s "$work/usr/share/$file" ]
+    claim $? "the completions lie where the shell looks: $file"
 done
-(eval "$(luarocks --lua-version=5.1 --tree="$work/tree5.1" path --no-bin)" && cd / &&
-    env -i LUA_PATH="$LUA_PATH" LUA_CPATH="$LUA_CPATH" luajit "$work/smoke.lua") >"$log" 2>&1
-claim $? "and the one for 5.1 in luajit" "$log"
-[ -d "$root/build" ] && ! find "$root" -path "$root/build" -prune -o -name '*.o' -print | grep .
-claim $? "nothing built lies outside of build/"
+
+touch "$work/usr/share/lua/5.4/directmail/mine.lua"
+make --no-print-directory uninstall B="$work/build" PREFIX="$work/usr" >"$log" 2>&1
+claim $? "make uninstall" "$log"
+find "$work/usr" -type f >"$log"
+[ "$(cat "$log")" = "$work/usr/share/lua/5.4/directmail/mine.lua" ]
+claim $? "takes away all that it installed, and nothing else" "$log"
 plan

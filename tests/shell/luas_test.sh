@@ -13,6 +13,7 @@ for _, via in ipairs { "smtp", "api" } do
   local receipt = assert(directmail.new { via = via }:send { to = "ann@example.net", subject = _VERSION .. " 您好", text = "by " .. via })
   by[#by + 1] = receipt.via .. " " .. receipt.outcome
 end
+assert(require "directmail.twin".text "<p>Hi&nbsp;<b>您好" == "Hi 您好\n")
 print(_VERSION .. ": " .. table.concat(by, ", "))
 LUA
 

@@ -11,14 +11,22 @@ allowed() {
 init.lua|pcall|1|spawn in plain 5.1 outside of tasks: no task runs, so nothing yields
 init.lua|__index|1|loads a module at its first use
 mail.lua|__index|1|makes the function of an operation when it is first named
+doctor.lua|pcall|1|builds the table of a check out of a file; its run is called without
 catalogue.lua|pcall|2|reads and writes JSON that is whole in memory
 api.lua|pcall|1|decodes JSON that is whole in memory
 sign/answer.lua|pcall|1|decodes JSON that is whole in memory
 settings.lua|pcall|1|chooses a region out of a table
 bulk.lua|__close|1|Lua 5.4 only, where closing may yield
-host/nginx.lua|pcall|3|loads ffi, declares a struct, reads one: nothing of it is a socket
+host/nginx.lua|pcall|5|nginx only, where pcall may wait: loads ffi and lua-resty-dns, declares a struct, reads one, asks a name server
 host/tasks.lua|__gc|2|tells an error that nobody asked for
 err.lua|__tostring|1|joins strings
+nginx/fields.lua|pcall|1|tries a pattern of the operator's
+nginx/submission.lua|pcall|2|nginx only, where waiting inside it works: functions of the operator's
+nginx/deliver.lua|pcall|1|nginx only, where waiting inside it works: a send with the operator's template or function
+nginx/events.lua|pcall|1|nginx only, where waiting inside it works: a function of the operator's
+nginx/unsubscribe.lua|pcall|1|nginx only, where waiting inside it works: a function of the operator's
+template.lua|__call|1|calling a table is a plain call in every Lua: a function in the values may wait
+store/redis_wire.lua|pcall|2|loads lua-resty-redis, which connects to nothing by that
 END
 }
 
