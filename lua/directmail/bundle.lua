@@ -13,7 +13,8 @@ local M = {}
 local STARS = "********"
 
 -- A name that holds one of these holds a secret.
-local SECRET = { "passw", "pwd", "secret", "token", "signature", "authorization", "credential", "private", "cookie", "apikey", "api_key", "accesskey", "access_key" }
+local SECRET = { "passw", "pwd", "secret", "token", "signature", "authorization", "credential", "private", "cookie", "apikey", "api_key",
+  "accesskey", "access_key" }
 local OPEN = { "access_key_id", "accesskeyid", "access-key-id", "signaturemethod", "signatureversion", "signature_method" }      -- said in the open
 
 local function is_secret(name)

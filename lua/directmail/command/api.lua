@@ -312,10 +312,6 @@ function M.run(args)
   local options, sure
   options, e = settings.options(args)
   if not options then return nil, e end
-  if args.verbose > 0 then
-    options.verbose = args.verbose
-    options.transcript = function(line) io.stderr:write(line, "\n") end
-  end
   -- faults of the command line come before the question and before any setting
   if operation and not (args.force or args.all) then
     local _, faults = catalogue.check(operation, params, os.time())

@@ -193,10 +193,6 @@ end
 function M.run(args)
   local options, e = settings.options(args)
   if not options then return nil, e end
-  if args.verbose > 0 then
-    options.verbose = args.verbose
-    options.transcript = function(line) io.stderr:write(line, "\n") end
-  end
   if args.subject and not args.content then return usage.wrong("--subject stands beside --content only", "a template has its own subject") end
   if args.rest and not args.recipients then return usage.wrong("--rest needs --recipients", "a stored list goes in one call, or not at all") end
   local batch = { list = args.list, template = args.template, tag = args.tag, opt_in = args.opt_in, track = args.track, unsubscribe = args.unsubscribe,

@@ -388,24 +388,12 @@ end
 
 -- ---- upload, export, purge ------------------------------------------------------------------------
 
-local function mail_of(args)
-  local options, e = settings.options(args)
-  if not options then return nil, e end
-  if args.verbose > 0 then
-    options.verbose = args.verbose
-    options.transcript = function(line) io.stderr:write(line, "\n") end
-  end
-  local mail
-  mail, e = require "directmail".new(options)
-  return mail, e
-end
-
 function RUN.upload(args)
   if not args.list then return usage.wrong("list upload needs --list NAME", "directmail api QueryReceiverByParam shows the lists; --create makes one") end
   if not args.opt_in then
     return usage.wrong("list upload needs --opt-in COLUMN: bulk mail goes to people who asked for it only", "name the column that says where each did")
   end
-  local mail, e = mail_of(args)
+  local mail, e = settings.mail(args)
   if not mail then return nil, e end
   local options, store, source, files, columns
   options, e = common(args, mail.settings)
@@ -462,7 +450,7 @@ function RUN.upload(args)
 end
 
 local function export_invalid(args)
-  local mail, e = mail_of(args)
+  local mail, e = settings.mail(args)
   if not mail then return nil, e end
   if not args.json then io.stdout:write(csv.line { "address", "store", "since", "id" }) end
   local counts
@@ -508,7 +496,7 @@ end
 
 function RUN.purge(args)
   if not args.out and not args.json then return usage.wrong("list purge needs --out FILE", "name a new file; the list itself is left as it is") end
-  local mail, e = mail_of(args)
+  local mail, e = settings.mail(args)
   if not mail then return nil, e end
   local store, source, files, columns
   store, e = store_of(args)

@@ -225,10 +225,6 @@ function M.run(args)
     message, e = message_of(args)
     if not message then return nil, e end
   end
-  if args.verbose > 0 then
-    options.verbose = args.verbose
-    options.transcript = function(line) io.stderr:write(line, "\n") end
-  end
   local mail
   mail, e = require "directmail".new(options)
   if not mail then return nil, e end

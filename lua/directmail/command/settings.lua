@@ -128,12 +128,27 @@ function M.options(args)
     return usage.wrong("--store takes no password", "set DIRECTMAIL_STORE to the whole URL, or store in the profile")
   end
   if args.cleartext_auth then options.cleartext_auth = true end
+  if args.verbose and args.verbose > 0 then
+    options.verbose = args.verbose
+    options.transcript = function(line) io.stderr:write(line, "\n") end
+  end
   if not args.dry_run then
     local password, e = password_of(args)
     if e then return nil, e end
     options.smtp_password = password
   end
   return options
+end
+
+--- A mail object of the settings, for a command that needs nothing in between.
+-- @tparam table args as argparse gives it
+-- @return mail; or nil, err
+function M.mail(args)
+  local options, e = M.options(args)
+  if not options then return nil, e end
+  local mail
+  mail, e = require "directmail".new(options)
+  return mail, e
 end
 
 return M

@@ -192,14 +192,7 @@ function M.run(args)
     end
   end
   if args.action == "render" then return render(args) end
-  local options, e = settings.options(args)
-  if not options then return nil, e end
-  if args.verbose > 0 then
-    options.verbose = args.verbose
-    options.transcript = function(line) io.stderr:write(line, "\n") end
-  end
-  local mail
-  mail, e = require "directmail".new(options)
+  local mail, e = settings.mail(args)
   if not mail then return nil, e end
   return run(mail, args)
 end

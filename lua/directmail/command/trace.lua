@@ -61,16 +61,10 @@ function M.run(args)
   if #args.to == 0 then return usage.wrong("there is nobody to look for", "give --to ADDR") end
   local to, e = trace.addresses(args.to)
   if not to then return nil, e end
-  local since, options, mail, found
+  local since, mail, found
   since, e = since_of(args.since, require "directmail.host".now())
   if not since then return nil, e end
-  options, e = settings.options(args)
-  if not options then return nil, e end
-  if args.verbose > 0 then
-    options.verbose = args.verbose
-    options.transcript = function(line) io.stderr:write(line, "\n") end
-  end
-  mail, e = require "directmail".new(options)
+  mail, e = settings.mail(args)
   if not mail then return nil, e end
   found, e = trace.look(mail, { to = to, since = since, subject = args.subject })
   if not found then return nil, e end

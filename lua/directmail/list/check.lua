@@ -271,6 +271,8 @@ local function check(source, options)
   options = options or {}
   option.check(options, OPTIONS, "list.check", 2)
   local host = options.host or require "directmail.host"
+  local able, why = register.able(host)
+  if not able then return nil, why end
   if type(source) == "string" then source = { path = source } end
   local from = { uneven = true, charset = options.charset }
   for name, value in pairs(source) do from[name] = value end
@@ -284,7 +286,7 @@ local function check(source, options)
     if not found then return nil, e end
   end
   local seen
-  seen, e = register.open(host)
+  seen, e = register.open()
   if not seen then return nil, e end
   local c = { options = options, host = host, following = following, column = column, seen = seen, size = place.size, place = place.place, read = 0,
     window = {}, head = 1, tail = 0, queue = {}, first = 1, last = 0, asking = {}, jobs = options.jobs or limits.list_lookups, tasks = {},

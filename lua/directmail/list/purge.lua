@@ -108,6 +108,8 @@ local function purge(mail, source, options)
   if type(mail) ~= "table" or type(mail.settings) ~= "table" then error("bad argument #1 to list.purge (mail object expected)", 2) end
   options = options or {}
   option.check(options, OPTIONS, "list.purge", 2)
+  local able, why = register.able(mail.host)
+  if not able then return nil, why end
   if type(source) == "string" then source = { path = source } end
   local from = { charset = options.charset }
   for name, value in pairs(source) do from[name] = value end
@@ -116,7 +118,7 @@ local function purge(mail, source, options)
   local column, e = columns_of.find(columns, options.column, "column")
   if not column then return nil, e end
   local seen
-  seen, e = register.open(mail.host)
+  seen, e = register.open()
   if not seen then return nil, e end
   local counts, summary, partial
   counts, e = collect(mail, seen)

@@ -13,14 +13,20 @@ local function told(value, kind, words)
     remedy = "make room in the folder for temporary files, or name another one with TMPDIR" }
 end
 
---- Open a new one.
+--- May lists be read here?
 -- @tparam table host
--- @return register; or nil, err
-function M.open(host)
+-- @treturn boolean true; or nil, err
+function M.able(host)
   if host.no_files then
     return err.refuse("OPTION", "list", "a list is read from a file with a database beside it: everything in this worker of nginx would wait for the disk",
       "check and upload lists with the directmail command, or with a program beside nginx")
   end
+  return true
+end
+
+--- Open a new one.
+-- @return register; or nil, err
+function M.open()
   local inner, e = told(require "directmail.store".register())
   if not inner then return nil, e end
   return setmetatable({ inner = inner }, Register)
