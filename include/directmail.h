@@ -381,6 +381,9 @@ dm_code dm_digest_sha256(dm_digest *d, dm_view in, unsigned char out[DM_SHA256_S
 dm_code dm_digest_hmac(dm_digest *d, dm_hash hash, dm_view key, dm_view in, unsigned char *out);
 dm_code dm_hex(dm_buf *out, dm_view in);            /* small letters */
 bool dm_same(dm_view a, dm_view b);                 /* equal, in a time that depends on the lengths only */
+/* Is it the signature (RSASSA-PKCS1-v1_5, RFC 8017 8.2) of 'in' by the key in a certificate in PEM? DM_E_SIGNATURE: no;
+** DM_E_CONTENT: 'pem' is no certificate with an RSA key. Who issued it and until when it is valid is not looked at. */
+dm_code dm_verify(dm_view pem, dm_hash hash, dm_view signature, dm_view in);
 
 typedef struct dm_pair {
     dm_view name, value;

@@ -1,4 +1,4 @@
-/* digest.c - SHA-256 and HMAC by libcrypto, which is called here only. */
+/* digest.c - SHA-256 and HMAC by libcrypto, which is called here and in verify.c only. */
 #include "buf.h"
 
 #include <openssl/core_names.h>

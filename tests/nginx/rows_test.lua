@@ -482,6 +482,22 @@ ROWS["connections of `send`"] = function()
   assert.equal(4, connections)
 end
 
+ROWS["look-ups in the DNS (doctor, lists, forms)"] = function()
+  local server = require "support.dns".start { records = { ["example.com"] = { MX = { "10 mx.example.com" } } } }
+  local options = { server = server.address, timeout = 10 }
+  assert.same({ { preference = 10, exchange = "mx.example.com", ttl = 60 } }, { assert(host.dns("example.com", "MX", options))[1] })
+  assert.equal("mx.example.com", (rig:run([[ return require "directmail.host".dns("example.com", "MX", given)[1].exchange ]], options)))
+  server:stop()
+end
+
+ROWS["`directmail.list`"] = function()
+  local path = write("rows.csv", "email\nann@example.com\n")
+  local CODE = "return require 'directmail'.list.check(given, { column = 'email' })"
+  assert.equal(1, assert(directmail.list.check(path, { column = "email" })).verdicts.ok)
+  local inside_it, e = rig:run(CODE, path)
+  assert.same({ json.null, "OPTION" }, { inside_it, e.code })
+end
+
 ROWS["`directmail.sandbox`"] = function()
   assert.is_not_nil(box.urls.smtp)      -- ours, in a std home
   local started_inside, e = rig:run [[ return directmail.sandbox.start() ]]

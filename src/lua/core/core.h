@@ -15,7 +15,8 @@ void dm_pusherror(lua_State *L, const dm_error *err);
     X(address)              \
     X(route)                \
     X(profile)              \
-    X(sign)
+    X(sign)                 \
+    X(verify)
 
 #define DM_X(noun) void dm_open_##noun(lua_State *L);
 DM_NOUNS(DM_X)

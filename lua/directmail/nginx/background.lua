@@ -1,0 +1,84 @@
+--- Mails that wait in a worker's memory, and a fixed number of timers that send them.
+-- One timer a mail would lose mails: above lua_max_running_timers (256) nginx drops them, after it has said that they would run. What waits here is
+-- lost when the worker dies; when nginx is told to quit or to reload it is sent first, as far as worker_shutdown_timeout lets it.
+-- @module directmail.nginx.background
+local M = {}
+
+local Queue = {}
+Queue.__index = Queue
+
+local RENEW = 100               -- mails after which a timer makes room for a new one: what it allocated is freed at its end
+local ATTEMPTS = 3
+
+--- Make a queue.
+-- @tparam table options `most` = mails that may wait, `pumps` = timers, `send` = called with each entry; returns seconds to wait before the same is
+--   to be tried again, or nil; `on_change` = called with how many wait; `host`
+-- @treturn queue
+function M.new(options)
+  return setmetatable({ most = options.most, pumps = options.pumps, send = options.send, on_change = options.on_change, host = options.host,
+    first = 1, last = 0, running = 0 }, Queue)
+end
+
+--- How many wait.
+function Queue:waiting() return self.last - self.first + 1 end
+
+function Queue:take()
+  if self.first > self.last then return nil end
+  local entry = self[self.first]
+  self[self.first] = nil
+  self.first = self.first + 1
+  self.on_change(self:waiting())
+  return entry
+end
+
+local function deliver(self, entry)
+  for attempt = 1, ATTEMPTS do
+    local again = self.send(entry, attempt == ATTEMPTS or ngx.worker.exiting())
+    if not again or attempt == ATTEMPTS or ngx.worker.exiting() then return end
+    self.host.sleep(math.min(again, 2 ^ attempt))
+  end
+end
+
+-- One timer's life. `premature`: nginx ends, and runs its timers at once; sockets still work.
+local function pump(_, self)
+  local n = 0
+  while n < RENEW or ngx.worker.exiting() do
+    local entry = self:take()
+    if not entry then break end
+    n = n + 1
+    deliver(self, entry)
+  end
+  self.running = self.running - 1
+  if self:waiting() > 0 then self:wake() end
+end
+
+--- Have a timer for what waits, if there are fewer than there may be.
+function Queue:wake()
+  if self.running >= self.pumps then return end
+  self.running = self.running + 1
+  local ok, why = ngx.timer.at(0, pump, self)
+  if ok then return end
+  self.running = self.running - 1
+  self.host.log("error", "no timer for mails in the background: " .. tostring(why))
+end
+
+--- Let a mail wait.
+-- @param entry
+-- @treturn boolean false: it is full
+function Queue:push(entry)
+  if self:waiting() >= self.most then
+    self:wake()
+    return false
+  end
+  self.last = self.last + 1
+  self[self.last] = entry
+  self.on_change(self:waiting())
+  self:wake()
+  if self.running > 0 then return true end
+  self[self.last] = nil         -- nobody would send it
+  self.last = self.last - 1
+  self.on_change(self:waiting())
+  return false
+end
+
+return M

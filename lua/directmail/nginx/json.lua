@@ -1,0 +1,51 @@
+--- The handler of a JSON endpoint: `POST` with one flat object, `{"email":"ann@example.com","name":"Ann"}`.
+-- For programs of one's own with a secret (`Authorization: Bearer …`), or for the scripts of one's own pages (their Origin is checked).
+-- The header Idempotency-Key makes a repeated request one mail, where the mail object has a store.
+-- @module directmail.nginx.json
+local cjson = require "cjson.safe"
+local limits = require "directmail.data.limits"
+local request = require "directmail.nginx.request"
+local submission = require "directmail.nginx.submission"
+
+local M = {}
+
+local KEY_OCTETS = 255
+
+-- The fields of one flat object; or nil and the code of a refusal.
+local function read(kind, body)
+  local low = kind:lower()
+  -- this type alone: a form of another site cannot send it without being asked (the CORS protocol)
+  if not (low:find "^%s*application/json%s*$" or low:find "^%s*application/json%s*;") then return nil, "TYPE" end
+  local object = body:find "^%s*{" and cjson.decode(body)
+  if not object then return nil, "BODY" end
+  local list = {}
+  for name, value in pairs(object) do
+    if #list == limits.form_fields then return nil, "BODY" end
+    -- null: not given; a list or an object fits no field, and is told so
+    if type(value) == "table" then value = {} end
+    if value ~= cjson.null then list[#list + 1] = { tostring(name), value } end
+  end
+  return list
+end
+
+--- Make it.
+-- @tparam table mail
+-- @tparam table options see docs/nginx.md
+-- @tparam number level where misuse is raised
+-- @treturn function to be called in content_by_lua
+function M.new(mail, options, level)
+  local self = submission.new(mail, options, { name = "json", json = true, strict = true }, level + 1)
+  return function()
+    local refused = submission.gate(self)
+    if refused then return submission.answer(self, refused) end
+    local body, why = request.body(self.max)
+    local sent
+    if body then sent, why = read(ngx.var.http_content_type or "", body) end
+    if not sent then return submission.answer(self, { code = why }) end
+    local key = ngx.var.http_idempotency_key
+    if key and (key == "" or #key > KEY_OCTETS) then return submission.answer(self, { code = "BODY" }) end
+    return submission.answer(self, submission.take(self, sent, key))
+  end
+end
+
+return M
