@@ -80,7 +80,7 @@ function M.wait(task, ...) return host.wait(task, ...) end
 
 -- Modules of their own, loaded when first named.
 local MODULES = {
-  batch = true, csv = true, doctor = true, lint = true, list = true, nginx = true, outbox = true, sandbox = true, sign = true, store = true,
+  batch = true, csv = true, doctor = true, events = true, lint = true, list = true, nginx = true, outbox = true, sandbox = true, sign = true, store = true,
   templates = true, testing = true, unsubscribe = true,
 }
 
