@@ -59,7 +59,7 @@ describe("host.dns", function()
   setup(function() server = dns.start(ZONE) end)
   teardown(function() server:stop() end)
 
-  it("knows every type, in lower case and without last dots", function()
+  it("rule 6.18: knows every type, in lower case and without last dots", function()
     assert.same({ { address = "192.0.2.1", ttl = 77 }, { address = "192.0.2.2", ttl = 77 }, canonical = "example.com" }, ask("EXAMPLE.com.", "A"))
     assert.same({ { address = "2001:db8::1", ttl = 77 }, canonical = "example.com" }, ask("example.com", "AAAA"))
     assert.same({ { preference = 20, exchange = "mx2.example.com", ttl = 77 }, { preference = 10, exchange = "mx1.example.com", ttl = 77 },
@@ -101,7 +101,7 @@ describe("host.dns", function()
     listener:close()
   end)
 
-  it("asks by TCP for what does not fit", function()
+  it("rule 6.19: asks by TCP for what does not fit", function()
     server:questions()
     assert.equal("192.0.2.6", ask("truncated.example", "A")[1].address)
     assert.same({ "udp truncated.example A", "tcp truncated.example A" }, server:questions())
@@ -120,7 +120,7 @@ describe("host.dns", function()
     assert.same({ "udp old.example A", "udp old.example A" }, server:questions())
   end)
 
-  it("believes no answer that is none", function()
+  it("rule 6.20: believes no answer that is none", function()
     for _, name in ipairs { "garbage.example", "wrongid.example", "wrongname.example" } do
       assert.equal("timeout", why(name, "A", 0.3))
     end

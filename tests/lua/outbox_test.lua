@@ -246,7 +246,7 @@ for _, kind in ipairs(KINDS) do
         end
       end)
 
-      it("gives up in time, and tells why", function()
+      it("rule 1.31: gives up in time, and tells why", function()
         local mail = mail_of()
         assert(mail:send(hello { to = "defer@sandbox.example" }))
         assert(box:set_faults { "connect:drop" })

@@ -183,7 +183,7 @@ static int bad_then_good(dm_loop *l, server *s, const packet *bad_one, const pac
     return n;
 }
 
-static void no_octet_of_an_answer_is_believed(void **state) {
+static void rules_6_17_and_7_10_no_octet_of_an_answer_is_believed(void **state) {
     static const unsigned char lies[] = {0, 1, 0x3f, 0x40, 0x80, 0xc0, 0xff};
     dm_loop *l = dm_loop_new();
     server s;
@@ -326,7 +326,7 @@ static void every_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read),
-        cmocka_unit_test(no_octet_of_an_answer_is_believed),
+        cmocka_unit_test(rules_6_17_and_7_10_no_octet_of_an_answer_is_believed),
         cmocka_unit_test(an_answer_that_nobody_waits_for_is_thrown_away),
         cmocka_unit_test(time_ends_a_question_and_its_number_is_free_again),
         cmocka_unit_test(a_name_that_cannot_be_is_refused),

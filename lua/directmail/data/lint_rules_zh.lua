@@ -36,6 +36,7 @@ return {
   ["whitelist-hint.missing"] = { "没有请收件人把发件人加入通讯录", "通讯录中联系人的邮件会进收件箱", "加一行：请把 ADDRESS 加入通讯录" },
   ["unsub.missing"] = { "没有退订链接", "Gmail 和 Yahoo 会拒收没有退订链接的群发邮件", "加入带 {{unsubscribe_url}} 的链接，或发送时用 unsubscribe = \"default\"（服务自带的链接）" },
   ["unsub.oneclick-missing"] = { "没有一键退订（含 https 的 List-Unsubscribe 和 List-Unsubscribe-Post）", "Gmail 和 Yahoo 要求每天发 5000 封以上的发件人提供", "发送时用 unsubscribe = \"https://…\"，两个邮件头会自动生成" },
+  ["unsub.unsigned"] = { "DKIM 签名没有覆盖 List-Unsubscribe 和 List-Unsubscribe-Post", "只有两者都被签名，收件方邮箱才提供一键退订", "签名方须把两者写入 h=；若由服务签名，请联系其技术支持" },
   ["unsub.both"] = { "自己的退订链接和服务的退订链接同时存在", "读者从其中一个退订后，仍会收到另一份名单的邮件", "只用一个：unsubscribe = \"https://…\" 会关闭服务的链接" },
   ["url.shortener"] = { "短链接：%s", "它隐藏真实目标，许多黑名单拦截这些域名", "直接链接目标页面" },
   ["url.shortener-short"] = { "很短的正文加短链接", "被盗账号发的垃圾邮件就是这样", "多写内容，并直接链接目标页面" },

@@ -66,6 +66,21 @@ local function service_link(mail)
   return kind ~= nil and kind ~= "disabled" and read.field(mail.headers, "List-Unsubscribe") ~= nil
 end
 
+-- A mail that was signed, and none of its signatures covers both fields of one click.
+local function one_click_unsigned(mail)
+  local signed = false
+  if not (mail.headers and read.field(mail.headers, "List-Unsubscribe-Post")) then return false end
+  for _, header in ipairs(mail.headers) do
+    if header[1]:lower() == "dkim-signature" then
+      local covered = {}
+      for name in ((";" .. header[2]):lower():match ";%s*h%s*=([^;]*)" or ""):gmatch "[^:%s]+" do covered[name] = true end
+      if covered["list-unsubscribe"] and covered["list-unsubscribe-post"] then return false end
+      signed = true
+    end
+  end
+  return signed
+end
+
 local function has_introduction(mail)
   local low = " " .. mail.body:lower():gsub("%s+", " ") .. " "
   local from = mail.from or mail.options.sender
@@ -106,6 +121,7 @@ function M.check(mail, report)
   if not phrases.has(mail.body, "contacts") then report("whitelist-hint.missing", { line = 1 }) end
   if not unsubscribe_of(mail) then report("unsub.missing", { line = 1 }) end
   if one_click(mail) == false then report("unsub.oneclick-missing", { line = mail.header_lines and mail.header_lines["list-unsubscribe"] or 1 }) end
+  if one_click_unsigned(mail) then report("unsub.unsigned", { line = mail.header_lines["dkim-signature"] or 1, element = "DKIM-Signature" }) end
   if service_link(mail) then report("unsub.both", { line = mail.header_lines and mail.header_lines["x-alidm-settings"] or 1 }) end
   check_contacts(mail, report)
 end
