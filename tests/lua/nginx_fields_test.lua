@@ -76,8 +76,11 @@ describe("declared fields", function()
   end)
 
   it("find links, and let others pass", function()
-    for _, bad in ipairs { "http://x", "see HTTPS://X", "www.x.example", "go to x.example/y" } do assert.equal("links", select(2, check({ links = false }, bad)), bad) end
-    for _, good in ipairs { "Ann", "a/b", "5.30 h", "Dr. No", "and/or", "1.5/2" } do assert.equal(good, (check({ links = false }, good)), good) end
+    for _, bad in ipairs { "http://x", "see HTTPS://X", "www.x.example", "go to x.example/y", "Win at spam.com now", "x.com", "t.co", "Spam.Example?x=1",
+      "mailto:a@b", "a@spam.example", "192.0.2.1", "xn--e1afmkfd.xn--p1ai" } do assert.equal("links", select(2, check({ links = false }, bad)), bad) end
+    for _, good in ipairs { "Ann", "a/b", "5.30 h", "Dr. No", "and/or", "1.5/2", "J.R.R.Tolkien", "J. R. R. Tolkien", "No. Yes", "Wait...", "v1.2.3" } do
+      assert.equal(good, (check({ links = false }, good)), good)
+    end
     -- where the visitor names the recipient they are refused unless the field allows them
     assert.equal("links", select(2, check({}, "http://x", { no_links = true })))
     assert.equal("http://x", (check({ links = true }, "http://x", { no_links = true })))

@@ -2,6 +2,7 @@
 local dicts = require "support.dict"
 local pace = require "directmail.pace"
 local limits = require "directmail.data.limits"
+local window = require "support.window"
 
 -- A host whose clock only moves by sleeping.
 local function clock()
@@ -12,16 +13,6 @@ local function clock()
     host.slept[#host.slept + 1] = seconds
   end
   return host
-end
-
--- The most takes that any window of `seconds` saw. Times ascend.
-local function densest(times, seconds)
-  local most, from = 0, 1
-  for i = 1, #times do
-    while times[i] - times[from] >= seconds do from = from + 1 end
-    most = math.max(most, i - from + 1)
-  end
-  return most
 end
 
 describe("pace", function()
@@ -36,7 +27,7 @@ describe("pace", function()
         times[i] = host.at
         host.at = host.at + (i % 7) * seconds / (20 * count)
       end
-      assert.is_true(densest(times, seconds) <= count, name)
+      assert.is_true(window.densest(times, seconds) <= count, name)
       -- and does not dawdle: three windows are enough for three times the count, but for the grain
       assert.is_true(times[3 * count] - times[1] <= 3 * seconds * 1.02, name)
     end
@@ -241,7 +232,7 @@ describe("pace in a shared dict", function()
         times[i] = host.at
         host.at = host.at + (i % 7) * seconds / (20 * count)
       end
-      assert.is_true(densest(times, seconds) <= count, name)
+      assert.is_true(window.densest(times, seconds) <= count, name)
       assert.is_true(times[3 * count] - times[1] <= 3 * seconds * 1.03, name)
     end
   end)

@@ -1,22 +1,12 @@
 -- directmail.tickets: one rate that many workers share, without a lock.
 local dicts = require "support.dict"
 local tickets = require "directmail.tickets"
+local window = require "support.window"
 
 local function clock()
   local host = { at = 1000 }
   function host.tick() return host.at end
   return host
-end
-
--- The most tokens that any window of `seconds` saw.
-local function densest(times, seconds)
-  table.sort(times)
-  local most, from = 0, 1
-  for i = 1, #times do
-    while times[i] - times[from] >= seconds do from = from + 1 end
-    most = math.max(most, i - from + 1)
-  end
-  return most
 end
 
 describe("tickets", function()
@@ -32,7 +22,7 @@ describe("tickets", function()
         if i % 3 == 0 then host.at = math.max(host.at, times[i] - seconds / 2) end
       end
       local last = times[3 * count]
-      assert.is_true(densest(times, seconds) <= count, count .. " in " .. seconds)
+      assert.is_true(window.densest(times, seconds) <= count, count .. " in " .. seconds)
       assert.is_true(last - times[1] <= 3 * seconds * 1.02, count .. " took " .. last - times[1])
       assert.is_true(tickets.capacity(count) <= count and tickets.capacity(count) >= count * 0.99)
     end
@@ -56,7 +46,7 @@ describe("tickets", function()
       local at = tickets.reserve(dict, "r", 150, 10, n, host.at)
       for _ = 1, n do times[#times + 1] = at end
     end
-    assert.is_true(densest(times, 10) <= 150)
+    assert.is_true(window.densest(times, 10) <= 150)
     assert.equal(1000, tickets.reserve(dict, "other", 199, 10, tickets.capacity(199), host.at))
     assert.equal(1010, tickets.reserve(dict, "other", 199, 10, tickets.capacity(199), host.at))
   end)

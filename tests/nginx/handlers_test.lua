@@ -40,7 +40,7 @@ local HTTP = [[
         message = { subject = "x", text = "x" }, limits = { client = false } }),
       upload = nginx.form(mail, { name = "upload", to = "jobs@example.com",
         fields = { name = { required = true }, cv = { type = "file", types = { "pdf", "txt" }, max = 100000, required = true } },
-        message = { subject = "CV", text = "see attachment" }, limits = { client = false } }),
+        message = { subject = "CV", text = "see attachment", attachments = { { name = "terms.txt", data = "ours" } } }, limits = { client = false } }),
       json = nginx.json(mail, { to = "team@example.com", fields = fields,
         message = function(v) return { subject = "JSON", text = v.name .. "/" .. tostring(v.age) .. "/" .. tostring(v.news) } end,
         limits = { client = false } }),
@@ -48,6 +48,8 @@ local HTTP = [[
         secret = { ("n"):rep(20), ("o"):rep(20) }, to = "team@example.com", fields = fields, message = { subject = "s", text = "t" }, limits = { client = false } }),
       background = nginx.form(mail, { name = "background", to = "team@example.com", fields = fields, template = template, deliver = "background",
         background = { queue = 3, pumps = 1 }, limits = { client = false } }),
+      logged = nginx.form(mail, { name = "logged", to = "team@example.com", fields = fields, template = template, deliver = "background",
+        background = { queue = 5, pumps = 1 }, honeypot = "website", limits = { client = false }, log = function() error "no log for ann@example.com" end }),
       broken = nginx.form(mail, { name = "broken", to = "team@example.com", fields = fields, message = function() error "oops <script>" end, limits = { client = false } }),
       metrics = nginx.metrics(),
     }
@@ -133,7 +135,8 @@ describe("a form", function()
     end
     assert.equal(200, send("C:\\docs\\../报告.PDF", "%PDF-1.4\r\n\0\255--b").status)
     local mail = assert(box:wait { to = "jobs@example.com", timeout = 5 })
-    assert.same({ "报告.PDF", "%PDF-1.4\r\n\0\255--b" }, { mail.attachments[1].name, mail.attachments[1].data })
+    -- behind the operator's own
+    assert.same({ "terms.txt", "报告.PDF", "%PDF-1.4\r\n\0\255--b" }, { mail.attachments[1].name, mail.attachments[2].name, mail.attachments[2].data })
     for _, bad in ipairs { "x.exe", "x.pdf.exe", ".pdf", "pdf", "", "x.pdf\0.exe" } do assert.equal(422, send(bad, "x").status, bad) end
     assert.equal(422, send("x.pdf", ("x"):rep(100001)).status)
     assert.equal(413, send("x.pdf", ("x"):rep(400000)).status)
@@ -282,7 +285,7 @@ describe("a mail to whom the visitor names", function()
   end)
 
   it("carries no link of a stranger's", function()
-    for _, name in ipairs { "buy http://spam.example", "www.spam.example", "spam.example/x" } do
+    for _, name in ipairs { "buy http://spam.example", "www.spam.example", "spam.example/x", "Win at spam.com now" } do
       local answer = web.post(rig, "/register", { email = "links@example.com", name = name }, { Accept = "application/json" })
       assert.same({ 422, "links" }, { answer.status, json.decode(answer.body).fields[1].why }, name)
     end
@@ -417,6 +420,21 @@ describe("a mail in the background", function()
     assert.is_true(refused > 0 and accepted >= 3, accepted .. " " .. refused)
     box:set_faults {}
     assert.equal(accepted, wait_for(accepted))
+  end)
+
+  it("is sent though the operator's log fails, which is told without addresses", function()
+    for _ = 1, 3 do assert.equal(202, web.post(rig, "/logged", with()).status) end
+    assert.equal(3, wait_for(3))
+    assert.equal(202, web.post(rig, "/logged", with()).status)
+    assert.equal(4, wait_for(4))
+    assert.matches("the function log failed: .-no log for a%*%*%*@example%.com", rig:log())
+  end)
+
+  it("of a program that filled the honeypot is answered as any other", function()
+    local answer = web.post(rig, "/logged", with { website = "x" }, { Accept = "application/json" })
+    local true_one = web.post(rig, "/logged", with(), { Accept = "application/json" })
+    assert.same({ true_one.status, json.decode(true_one.body) }, { answer.status, json.decode(answer.body) })
+    assert.equal(1, wait_for(1))
   end)
 
   it("is tried again when a server says not now", function()

@@ -40,11 +40,11 @@ local HTTP = [[
       durable = nginx.form(mail, { name = "durable", to = "team@example.com", fields = { name = { required = true } }, message = { subject = "Durable", text = "x" },
         deliver = "durable", key = function(v) return v.name:find "^key" and v.name or nil end, limits = { client = false, recipient = false } }),
       json = nginx.json(mail, { to = "team@example.com", fields = { name = { required = true } },
-        message = { subject = "Json", text = "x" }, limits = { client = false, recipient = false } }),
+        message = function(v) return { subject = "Json", text = v.name } end, limits = { client = false, recipient = false } }),
       metrics = nginx.metrics(),
     }
   }
-  init_worker_by_lua_block { if os.getenv "PUMP" == "1" then directmail.nginx.pump(mail, { connections = 2 }) end }
+  init_worker_by_lua_block { if os.getenv "PUMP" == "1" then directmail.nginx.pump(mail, { connections = 2, lease = 3 }) end }
   server {
     listen 127.0.0.1:@PORT@;
     location = /run { @RUN@ }
@@ -419,6 +419,23 @@ describe("a durable mail", function()
     assert.equal(202, post "a".status)
   end)
 
+  it("is sent once though Redis is killed while pumps are at work: what was accepted arrives", function()
+    local one = start(true)
+    box:set_faults { "rcpt:slow=0.05" }
+    for i = 1, 40 do
+      if i % 15 == 0 then
+        server:kill()
+        server:start()
+      end
+      assert.equal(202, post("n" .. i, one).status, one:log())
+    end
+    assert.equal(40, wait_for(40))
+    one:quit()
+    assert.same({ 40, 0, 0 }, { states().sent, states().waiting, states().unknown })
+    assert.equal(40, #box:mails())
+    one:stop()
+  end)
+
   it("is sent by the pumps of any number of workers, once; those of a second nginx help, and end when it quits", function()
     for i = 1, 30 do assert.equal(202, post("n" .. i).status) end
     local one = start(true)
@@ -437,13 +454,26 @@ describe("a durable mail", function()
 end)
 
 describe("Idempotency-Key", function()
+  local function post(key, name)
+    return web.ask(rig, "POST", "/json", { Origin = "https://shop.example", ["Content-Type"] = "application/json", ["Idempotency-Key"] = key },
+      json.encode { name = name })
+  end
+
   it("makes a JSON request that is repeated one mail", function()
     local ids = {}
     for i = 1, 3 do
-      local answer = web.ask(rig, "POST", "/json", { Origin = "https://shop.example", ["Content-Type"] = "application/json", ["Idempotency-Key"] = "abc" }, '{"name":"x"}')
+      local answer = post("abc", "x")
       assert.equal(200, answer.status, answer.body .. rig:log())
       ids[i] = json.decode(answer.body).id
     end
     assert.same({ ids[1], ids[1], 1 }, { ids[2], ids[3], #box:mails() })
+  end)
+
+  it("of another message is refused as the client's fault", function()
+    assert.equal(200, post("abc", "x").status)
+    local answer = post("abc", "y")
+    assert.same({ 422, "KEY" }, { answer.status, json.decode(answer.body).code })
+    assert.equal(400, post(("k"):rep(256), "x").status)
+    assert.equal(1, #box:mails())
   end)
 end)

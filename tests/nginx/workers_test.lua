@@ -4,6 +4,7 @@ local json = require "cjson"
 local nginx = require "support.nginx"
 local peers = require "support.peers"
 local sandbox = require "directmail.sandbox"
+local window = require "support.window"
 
 local box, one, two, apart, tarpit, held
 
@@ -58,17 +59,6 @@ local function count(what)
     if noted.event == what or noted.step == what then n = n + 1 end
   end
   return n
-end
-
--- The most of `times` in a window of so many seconds.
-local function densest(times, seconds)
-  table.sort(times)
-  local most, from = 0, 1
-  for i = 1, #times do
-    while times[i] - times[from] >= seconds do from = from + 1 end
-    most = math.max(most, i - from + 1)
-  end
-  return most
 end
 
 -- Run code in so many requests at once; what each returns.
@@ -175,7 +165,7 @@ describe("a rate in nginx", function()
     end
     assert.is_not_nil(next(workers, next(workers)), "only one worker answered")
     -- a clock read behind the take is late by what the machine does in between, so the window is a little shorter
-    assert.is_true(densest(times, 0.9) <= 12, "so many in a second: " .. densest(times, 0.9))
+    assert.is_true(window.densest(times, 0.9) <= 12, "so many in a second: " .. window.densest(times, 0.9))
     assert.is_true(times[36] - times[1] >= 2)
   end)
 

@@ -56,4 +56,12 @@ exec 3>&-
 wait "$pid"
 claim_status 0 $? "the demo ends well when its input ends" "$work/err"
 pid=
+
+# The steps at the top of nginx.conf make a copy of the folder one that nginx takes.
+cp -R examples/nginx "$work/own"
+paths=$(build/directmail env lua5.1)
+(cd "$work/own" && eval "$(sed -n 's/^#   \(mkdir\|printf\)/\1/p' nginx.conf)" && eval "$paths" &&
+    sed -i "s|lua_package_path \"\$prefix/?.lua;;\";|lua_package_path \"\$prefix/?.lua;$LUA_PATH\"; lua_package_cpath \"$LUA_CPATH\";|" nginx.conf &&
+    PATH=$PATH:/usr/sbin nginx -e error.log -t -p "$PWD/" -c nginx.conf) >"$work/own.log" 2>&1
+claim $? "what nginx.conf says about running it for oneself is enough" "$work/own.log"
 plan

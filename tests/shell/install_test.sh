@@ -45,4 +45,8 @@ claim $? "make uninstall" "$log"
 find "$work/usr" -type f >"$log"
 [ "$(cat "$log")" = "$work/usr/share/lua/5.4/directmail/mine.lua" ]
 claim $? "takes away all that it installed, and nothing else" "$log"
+
+# OPM reads the version from here: in init.lua it is no literal.
+[ "$(sed -n 's/^version = //p' dist.ini)" = "$(sed -n 's/^#define DM_VERSION "\(.*\)"$/\1/p' include/directmail.h)" ]
+claim $? "dist.ini has the version of directmail.h"
 plan

@@ -25,6 +25,7 @@ nginx/submission.lua|pcall|2|nginx only, where waiting inside it works: function
 nginx/deliver.lua|pcall|1|nginx only, where waiting inside it works: a send with the operator's template or function
 nginx/events.lua|pcall|1|nginx only, where waiting inside it works: a function of the operator's
 nginx/unsubscribe.lua|pcall|1|nginx only, where waiting inside it works: a function of the operator's
+nginx/line.lua|pcall|1|nginx only, where waiting inside it works: a function of the operator's
 template.lua|__call|1|calling a table is a plain call in every Lua: a function in the values may wait
 store/redis_wire.lua|pcall|2|loads lua-resty-redis, which connects to nothing by that
 END

@@ -15,12 +15,13 @@ M.WORDS = {
   busy = "Too much is going on here just now. Please try again in a moment.", limited = "That was too often. Please try again later.",
   origin = "This form was sent from somewhere else. Please open our page and send it from there.",
   method = "This address takes forms by POST only.", type = "The form was sent in a way that is not understood here.",
-  size = "What you sent is too large.", body = "What you sent cannot be read.", secret = "This address needs a key.",
+  size = "What you sent is too large.", body = "What you sent cannot be read.", secret = "This address needs a secret.",
+  key = "This Idempotency-Key belongs to another message.",
   internal = "Something is wrong on our side. Please try again later.",
 }
 
 local STATUS = {
-  SENT = 200, QUEUED = 202, INVALID = 422, RECIPIENT = 422, LATER = 503, FAILED = 502, UNKNOWN = 502, BUSY = 503, LIMITED = 429, ORIGIN = 403,
+  SENT = 200, QUEUED = 202, INVALID = 422, RECIPIENT = 422, KEY = 422, LATER = 503, FAILED = 502, UNKNOWN = 502, BUSY = 503, LIMITED = 429, ORIGIN = 403,
   METHOD = 405, TYPE = 415, SIZE = 413, BODY = 400, SECRET = 401, INTERNAL = 500,
 }
 local TEXT = { FAILED = "later" }

@@ -30,12 +30,10 @@ local function send(self, fields)
   return nil, line.raised(receipt)
 end
 
-local function about_of(self, fields, to)
-  return { handler = self.name, deliver = self.way, to = to, key = fields.key, request_id = ngx.var.request_id }
-end
+local function about_of(self, to) return { handler = self.name, deliver = self.way, to = to, request_id = ngx.var.request_id } end
 
 local function now(self, fields, to)
-  local about, start = about_of(self, fields, to), self.mail.host.tick()
+  local about, start = about_of(self, to), self.mail.host.tick()
   local receipt, e = send(self, fields)
   about.seconds = self.mail.host.tick() - start
   note(self, about, receipt, e)
@@ -60,7 +58,7 @@ end
 local function later(self, fields, to)
   -- a worker that ends makes no new timers
   if ngx.worker.exiting() then return now(self, fields, to) end
-  if self.queue:push { fields = fields, about = about_of(self, fields, to) } then return { outcome = "queued" } end
+  if self.queue:push { fields = fields, about = about_of(self, to) } then return { outcome = "queued" } end
   return nil, "full", BUSY
 end
 

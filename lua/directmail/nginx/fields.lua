@@ -24,7 +24,8 @@ M.WORDS = {
   required = "is missing", single = "was given more than once", text = "must be text", control = "holds a line break or another control character",
   utf8 = "is not UTF-8", short = "is too short (at least %s)", long = "is too long (at most %s)", pattern = "is not of the form that is expected",
   values = "is none of the allowed values", email = "is no mail address", number = "is no number", small = "is too small (at least %s)",
-  large = "is too large (at most %s)", whole = "is no whole number", flag = "is neither yes nor no", links = "must not hold links",
+  large = "is too large (at most %s)", whole = "is no whole number", flag = "is neither yes nor no",
+  links = "must not hold links, nor a dot without a space behind it",
   file = "must be a file", file_long = "is larger than %s octets", file_type = "is no file of an allowed type (%s)", unknown = "is not expected here",
   mx = "cannot get mail: its domain takes none", suggest = "did you mean %s?",
 }
@@ -99,7 +100,8 @@ end
 -- Characters of valid UTF-8.
 local function length(text) return #text - select(2, text:gsub("[\128-\191]", "")) end
 
-local LINK = { "://", "www%.", "%f[%w]%w[%w-]*%.%a%a+/" }
+-- What mail programs make a link of by themselves: a scheme, and each name with a dot inside. `J.R.R.Tolkien` is none, `x.com` is.
+local LINK = { "://", "www%.", "%f[%a]mailto:", "%w[%w-]+%.%a%a+", "%f[%w]%w%.%a%a%a?%f[%A]", "%w%.%a%a+/", "%d%.%d+%.%d+%.%d" }
 
 local function has_link(text)
   local low = text:lower()

@@ -10,7 +10,6 @@
 local http1 = require "directmail.http1"
 local limits = require "directmail.data.limits"
 local multipart = require "directmail.nginx.multipart"
-local request = require "directmail.nginx.request"
 local submission = require "directmail.nginx.submission"
 
 local M = {}
@@ -40,15 +39,7 @@ end
 -- @treturn function to be called in content_by_lua
 function M.new(mail, options, level)
   local self = submission.new(mail, options, { name = "form", json = false, strict = false }, level + 1)
-  return function()
-    local refused = submission.gate(self)
-    if refused then return submission.answer(self, refused) end
-    local body, why = request.body(self.max)
-    local sent
-    if body then sent, why = read(ngx.var.http_content_type or "", body) end
-    if not sent then return submission.answer(self, { code = why }) end
-    return submission.answer(self, submission.take(self, sent))
-  end
+  return submission.handler(self, read)
 end
 
 return M

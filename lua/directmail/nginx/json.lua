@@ -4,14 +4,13 @@
 -- @module directmail.nginx.json
 local cjson = require "cjson.safe"
 local limits = require "directmail.data.limits"
-local request = require "directmail.nginx.request"
 local submission = require "directmail.nginx.submission"
 
 local M = {}
 
 local KEY_OCTETS = 255
 
--- The fields of one flat object; or nil and the code of a refusal.
+-- The fields of one flat object, and the client's own key; or nil and the code of a refusal.
 local function read(kind, body)
   local low = kind:lower()
   -- this type alone: a form of another site cannot send it without being asked (the CORS protocol)
@@ -25,7 +24,9 @@ local function read(kind, body)
     if type(value) == "table" then value = {} end
     if value ~= cjson.null then list[#list + 1] = { tostring(name), value } end
   end
-  return list
+  local key = ngx.var.http_idempotency_key
+  if key and (key == "" or #key > KEY_OCTETS) then return nil, "BODY" end
+  return list, key
 end
 
 --- Make it.
@@ -35,17 +36,7 @@ end
 -- @treturn function to be called in content_by_lua
 function M.new(mail, options, level)
   local self = submission.new(mail, options, { name = "json", json = true, strict = true }, level + 1)
-  return function()
-    local refused = submission.gate(self)
-    if refused then return submission.answer(self, refused) end
-    local body, why = request.body(self.max)
-    local sent
-    if body then sent, why = read(ngx.var.http_content_type or "", body) end
-    if not sent then return submission.answer(self, { code = why }) end
-    local key = ngx.var.http_idempotency_key
-    if key and (key == "" or #key > KEY_OCTETS) then return submission.answer(self, { code = "BODY" }) end
-    return submission.answer(self, submission.take(self, sent, key))
-  end
+  return submission.handler(self, read)
 end
 
 return M

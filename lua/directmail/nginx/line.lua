@@ -10,7 +10,7 @@ local M = {}
 local CAUSE = 300               -- octets: nginx cuts its lines at 2048
 
 --- What is written of a mail.
--- @tparam table about `handler`, `deliver`, `to` = list, `key`, `request_id`, `seconds`
+-- @tparam table about `handler`, `deliver`, `to` = list, `request_id`, `seconds`
 -- @tparam ?table receipt
 -- @tparam ?table e when there is none
 -- @treturn table
@@ -35,12 +35,17 @@ end
 
 --- Write it: by `log` of the handler, else into nginx's error log (`notice`, or `error` when a mail failed).
 -- @tparam table entry what JSON can carry
--- @tparam[opt] function log called as `log(entry, line)`
+-- @tparam[opt] function log called as `log(entry, line)`; what it raises ends nothing, since the mail has its outcome: it is told in the error log
 -- @tparam[opt] boolean apart from a timer: nginx puts the request's line behind what a request logs, and there a token or a secret stands
 function M.write(entry, log, apart)
   entry.time = ngx.utctime():gsub(" ", "T") .. "Z"
   local line = json.encode(entry) or "{}"
-  if log then return log(entry, line) end
+  if log then
+    -- pcall: the operator's function
+    local ok, why = pcall(log, entry, line)
+    if not ok then ngx.log(ngx.ERR, "directmail: the function log failed: ", mask.addresses(tostring(why)):sub(1, CAUSE)) end
+    return
+  end
   local bad = entry.code and entry.event == "mail" or entry.level == "error"
   local level = bad and ngx.ERR or ngx.NOTICE
   if apart then

@@ -212,7 +212,10 @@ local function compose(self, values, to)
   end
   if #files > 0 then
     table.sort(files, function(a, b) return a.name < b.name end)
-    made.attachments = files
+    -- behind the operator's own
+    local all = { unpack(type(made.attachments) == "table" and made.attachments or { made.attachments }) }
+    for _, file in ipairs(files) do all[#all + 1] = file end
+    made.attachments = all
   end
   if options.key then made.key = options.key(data) end
   return made
@@ -245,7 +248,10 @@ end
 function M.take(self, sent, key)
   for _, pair in ipairs(sent) do
     -- a program filled what no person sees: it is told that all went well
-    if pair[1] == self.honeypot and pair[2] ~= "" then return { code = "SENT", outcome = "sent", counted = "HONEYPOT" } end
+    if pair[1] == self.honeypot and pair[2] ~= "" then
+      local waits = self.deliver.way == "wait"
+      return { code = waits and "SENT" or "QUEUED", outcome = waits and "sent" or "queued", counted = "HONEYPOT" }
+    end
   end
   local values, faults = fields.check(self.fields, sent,
     { words = self.words, strict = self.kind.strict, ignore = self.honeypot and { [self.honeypot] = true },
@@ -272,11 +278,29 @@ function M.take(self, sent, key)
       if not free then return { code = "LIMITED", after = after } end
     end
   end
-  if key and not made.key and self.mail.store then made.key = ("%s:%s"):format(self.name, core.sha256(key)) end
+  local theirs = key and not made.key and self.mail.store
+  if theirs then made.key = ("%s:%s"):format(self.name, core.sha256(key)) end
   local receipt, e, after = self.deliver.send(made, to)
   if receipt then return { code = receipt.outcome == "queued" and "QUEUED" or "SENT", outcome = receipt.outcome, id = receipt.id } end
   if e == "full" then return { code = "BUSY", after = after } end
+  if theirs and e.code == "OPTION" and e.detail == "key" then return { code = "KEY", outcome = e.outcome } end
   return failed(e)
+end
+
+--- What a maker returns.
+-- @tparam table self of `new`
+-- @tparam function read called with the Content-Type and the body; returns a list of `{ name, value }` and a client's own key, if any; or nil
+--   and the code of a refusal
+-- @treturn function to be called in content_by_lua
+function M.handler(self, read)
+  return function()
+    local refused = M.gate(self)
+    if refused then return M.answer(self, refused) end
+    local body, why = request.body(self.max)
+    if not body then return M.answer(self, { code = why }) end
+    local sent, key_or_code = read(ngx.var.http_content_type or "", body)
+    return M.answer(self, sent and M.take(self, sent, key_or_code) or { code = key_or_code })
+  end
 end
 
 return M
