@@ -87,19 +87,45 @@ local function clean_words(line)
   return (line:gsub("([Bb]asic%s+)[%w+/=]+", "%1" .. STARS))
 end
 
+-- Data in one long word: nobody reads it, it may hold what is masked elsewhere, and each pattern would take a square of its length.
+local LONGEST = 1000
+
+local function clean_data(line)
+  if #line <= LONGEST then return line end
+  return (line:gsub("[%w+/=_.-]+", function(word) return #word > LONGEST and ("(%d octets)"):format(#word) or nil end))
+end
+
+local NAME, NAME_OCTETS = "^[%w.!#$%%&*+/=?^_`{|}~\128-\255-]+", 320
+local ENCODED = "^[%w._~+-]+"
+
+-- Each `at` of a line, with the name before it and the domain behind it, if what is found there may be an address.
+local function clean_at(line, at, name_class, keep)
+  local out, from = {}, 1
+  while true do
+    local first, last = line:find(at, from)
+    if not first then break end
+    local before = line:sub(math.max(from, first - NAME_OCTETS), first - 1)
+    local name = (before:reverse():match(name_class) or ""):reverse()
+    local domain = line:match("^[%w.-]*%w", last + 1)
+    -- the end of %3D or so is no part of a name
+    if name_class == ENCODED and before:sub(-#name - 1, -#name - 1) == "%" then name = name:sub(3) end
+    out[#out + 1] = line:sub(from, first - 1 - #name)
+    if name == "" or not domain or name_class == ENCODED and not domain:find(".", 1, true) or keep[(name .. "@" .. domain):lower()]
+      or name:find "%*%*%*$" then                                                       -- masked already
+      out[#out + 1] = name
+    else
+      out[#out + 1] = name:sub(1, 1):gsub("[\128-\255]", "*") .. "***"
+    end
+    out[#out + 1] = line:sub(first, last)
+    from = last + 1
+  end
+  out[#out + 1] = line:sub(from)
+  return table.concat(out)
+end
+
 -- Addresses of people. Those of `keep`, the senders, are what support asks about. A signed string holds them percent-encoded, once or twice.
 local function clean_addresses(line, keep)
-  line = line:gsub("(%%?)([%w._~+-]+)(%%2?5?40)([%w.-]*%w)", function(sign, name, at, domain)
-    local before = sign ~= "" and sign .. name:sub(1, 2) or ""          -- the end of %3D or so is no part of the name
-    name = sign ~= "" and name:sub(3) or name
-    if domain:find(".", 1, true) and not keep[(name .. "@" .. domain):lower()] then
-      return before .. name:sub(1, 1) .. "***" .. at .. domain
-    end
-  end)
-  return (line:gsub("([%w.!#$%%&*+/=?^_`{|}~\128-\255-]+)@([%w.-]*%w)", function(name, domain)
-    if keep[(name .. "@" .. domain):lower()] or name:find "%*%*%*$" then return nil end       -- masked already
-    return name:sub(1, 1):gsub("[\128-\255]", "*") .. "***@" .. domain
-  end))
+  return clean_at(clean_at(line, "%%2?5?40", ENCODED, keep), "@", NAME, keep)
 end
 
 --- A text without secrets and addresses.
@@ -115,7 +141,7 @@ function M.clean(text, values)
   local out = {}
   for line in (hide(text) .. "\n"):gmatch "([^\n]*)\n" do
     -- within a URL the part in front of the @ is no mailbox, so URLs go first
-    out[#out + 1] = clean_addresses(clean_words(clean_options(clean_values(line))), keep)
+    out[#out + 1] = clean_addresses(clean_words(clean_options(clean_values(clean_data(line)))), keep)
   end
   if text == "" or text:sub(-1) ~= "\n" then return table.concat(out, "\n") end
   return table.concat(out, "\n", 1, #out - 1) .. "\n"

@@ -31,6 +31,8 @@ M.CHECKS = {
 }
 
 local OPTIONS = { "only", "offline", "domain", "to", "kind", "tag", "template", "checks", "seconds", "progress" }
+local TYPES = { only = "string or table", offline = "boolean", domain = "string", to = "string", kind = "string", tag = "string", template = "string",
+  checks = "string or table", seconds = "number", progress = "function" }
 
 local SECONDS = 60              -- for everything: a doctor who is waited for longer is no help
 local MOST_OWN = 200            -- checks of the user's
@@ -170,6 +172,20 @@ local function published(record)
   return ("publish %s %s %s"):format(record.name, record.type, record.value)
 end
 
+local function is_record(one)
+  return type(one) == "table" and type(one.name) == "string" and type(one.type) == "string" and type(one.value) == "string"
+end
+
+-- A finding as a check gave it, which may be somebody else's file: what cannot be told is made so that it can.
+local function finding_of(one)
+  if type(one) ~= "table" then one = { cause = one } end
+  local record = is_record(one.record) and one.record or nil
+  local remedy = one.remedy and tostring(one.remedy) or ""
+  if record then remedy = (remedy ~= "" and remedy .. ": " or "") .. published(record) end
+  return { status = one.status == "fail" and "fail" or "warn", rule = one.rule and err.printable(tostring(one.rule)),
+    cause = err.printable(tostring(one.cause or "no cause was given")), remedy = err.printable(remedy), record = record }
+end
+
 local function result_of(check, summary, findings)
   local out = { id = check.id, title = check.title, findings = {} }
   if summary == nil then
@@ -178,12 +194,9 @@ local function result_of(check, summary, findings)
   end
   out.status, out.found = "pass", err.printable(tostring(summary))
   for _, one in ipairs(type(findings) == "table" and findings or {}) do
-    local remedy = one.remedy or ""
-    if one.record then remedy = (remedy ~= "" and remedy .. ": " or "") .. published(one.record) end
-    local status = one.status == "fail" and "fail" or "warn"
-    out.findings[#out.findings + 1] = { status = status, rule = one.rule, cause = err.printable(tostring(one.cause)),
-      remedy = err.printable(remedy), record = one.record }
-    if RANK[status] > RANK[out.status] then out.status = status end
+    local finding = finding_of(one)
+    out.findings[#out.findings + 1] = finding
+    if RANK[finding.status] > RANK[out.status] then out.status = finding.status end
   end
   if out.status == "pass" then out.cause, out.remedy = out.found, ""
   else
@@ -280,12 +293,13 @@ end
 function M.run(what, options)
   options = options or {}
   option.check(options, OPTIONS, "doctor.run", 2)
+  option.check_types(options, TYPES, "doctor.run", 2)
   if options.kind and not KINDS[options.kind] then error('kind of doctor.run is "bulk" or "transactional"', 2) end
   local mail, fault = what, nil
   if not (type(what) == "table" and what.settings and what.host) then mail, fault = require "directmail.mail".new(what, require "directmail.host", 2) end
   local host = mail and mail.host or require "directmail.host"
   local settings = mail and mail.settings or { from = {}, unused = {} }
-  local list, by_id = collect(options.checks, host)
+  local list, by_id = collect(type(options.checks) == "string" and { options.checks } or options.checks, host)
   if not list then return nil, by_id end
   local told, looked = choose(options.only, list, by_id)
   if not told then return nil, looked end

@@ -23,6 +23,9 @@ local FAMILIES = { "subject", "body", "parts", "links", "html", "placeholders", 
 local OPTIONS = { "kind", "file", "format", "template", "subject", "organization", "sender", "sender_type", "rules", "ignore", "language", "links",
   "spamd", "doctor", "host", "now", "allow_placeholders" }
 
+local TYPES = { file = "string", template = "boolean", subject = "string", organization = "string", sender = "string", rules = "table",
+  ignore = "string or table", links = "boolean or table", spamd = "string", doctor = "table", host = "table", now = "function", allow_placeholders = "boolean" }
+
 local CHOICES = { kind = { "bulk", "transactional" }, format = { "html", "eml", "text" }, sender_type = { "batch", "trigger" }, language = { "en", "zh" } }
 
 local LONGEST = 100             -- octets of a value in a sentence: a stranger wrote it
@@ -66,7 +69,7 @@ local function rounded(n) return math.floor(n * 100 + 0.5) / 100 end
 local function new_report(mail, options, own)
   local report = { findings = {}, spent = {}, seen = {}, score = 0 }
   local ignored = {}
-  for _, id in ipairs(options.ignore or {}) do ignored[id] = true end
+  for _, id in ipairs(type(options.ignore) == "string" and { options.ignore } or options.ignore or {}) do ignored[id] = true end
 
   -- One finding. `at` = { line=, element=, step= of several weights, weight= another one }; then the values of its sentence.
   function report.add(id, at, ...)
@@ -74,6 +77,8 @@ local function new_report(mail, options, own)
     if not row then error(("lint: nobody knows a rule %q"):format(tostring(id)), 2) end
     if ignored[id] or row.kind == "bulk" and mail.kind ~= "bulk" or #report.findings >= limits.lint_findings then return end
     at = at or {}
+    if at.line ~= nil and (type(at.line) ~= "number" or at.line % 1 ~= 0) then error(("lint: the line of %s is no whole number"):format(id), 2) end
+    if at.weight ~= nil and type(at.weight) ~= "number" then error(("lint: the weight of %s is no number"):format(id), 2) end
     local values = { ... }
     for i = 1, select("#", ...) do values[i] = shown(values[i]) end
     local what, cause, remedy = sentences(row, options.language or "en", values)
@@ -101,6 +106,8 @@ end
 -- `level`: whose line is blamed, as `error` counts.
 local function check_options(options, level)
   option.check(options, OPTIONS, "lint.check", level)
+  option.check_types(options, TYPES, "lint.check", level)
+  if options.doctor and type(options.doctor.checks) ~= "table" then error("option doctor of lint.check must be what directmail.doctor gave", level) end
   for name, words in pairs(CHOICES) do
     local given, known = options[name], options[name] == nil
     for _, word in ipairs(words) do known = known or given == word end
@@ -207,6 +214,10 @@ end
 function M.run(items, options)
   options = options or {}
   local next_item, i = items, 0
+  if type(items) ~= "table" and type(items) ~= "function" then
+    error(("bad argument #1 to lint.run (a list or a function expected, got %s)"):format(type(items)), 2)
+  end
+  check_options(options, 3)
   if type(items) == "table" then
     next_item = function()
       i = i + 1
@@ -216,6 +227,7 @@ function M.run(items, options)
   local run = { score = 0, findings = {}, mails = {} }
   local item, e = next_item()
   while item do
+    if type(item) ~= "table" then error(("mail %d for lint.run must be { source =, file = }, not a %s"):format(#run.mails + 1, type(item)), 2) end
     local with = {}
     for name, value in pairs(options) do with[name] = value end
     with.file = item.file

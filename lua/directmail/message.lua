@@ -322,11 +322,16 @@ local function own_headers(fields)
   return list
 end
 
+-- Two braces, of which an editor may have put one into an element, or percent-encoded them in a link.
+local function has_braces(html)
+  return html:find("{{", 1, true) or html:find("{<", 1, true) or html:find("%7B%7B", 1, true) or html:find("%7b%7b", 1, true)
+end
+
 -- The refusal of a placeholder that nobody replaced; most mails have no brace and pay one look.
 local function placeholder(fields)
   local subject, text, html = fields.subject, fields.text, fields.html
   if fields.allow_placeholders then return nil end
-  if not (subject and subject:find("{{", 1, true) or text and text:find("{{", 1, true) or html and html:find("{{", 1, true)) then return nil end
+  if not (subject and subject:find("{{", 1, true) or text and text:find("{{", 1, true) or html and has_braces(html)) then return nil end
   return require "directmail.placeholders".refusal(fields)
 end
 

@@ -85,4 +85,18 @@ function M.check(given, known, what, level)
   if wrong then error(wrong, (level or 2) + 1) end
 end
 
+--- Raise when a field that is there has none of the types that it may have.
+-- @tparam table given
+-- @tparam table types name -> "string", or several: "string or table"
+-- @tparam string what whose fields they are
+-- @tparam[opt=2] number level as of `check`
+function M.check_types(given, types, what, level)
+  local wrong
+  for name, words in pairs(types) do
+    local kind = type(given[name])
+    if kind ~= "nil" and not (" " .. words .. " "):find(" " .. kind .. " ", 1, true) and (not wrong or name < wrong) then wrong = name end
+  end
+  if wrong then error(("option %s of %s must be a %s, not a %s"):format(wrong, what, types[wrong], type(given[wrong])), (level or 2) + 1) end
+end
+
 return M

@@ -108,7 +108,7 @@ local function look_at_html(list, html)
       end
       run[#run + 1] = piece
     elseif piece.kind == "link" then
-      look(list, "html", piece.text, piece.line)
+      look(list, "html", (piece.text:gsub("%%7[bB]", "{"):gsub("%%7[dD]", "}")), piece.line)
     end
     if #list >= MOST then return end
   end

@@ -66,6 +66,7 @@ describe("directmail doctor", function()
       local status, out, talk = run(words)
       assert.same({ 0, "" }, { status, talk })
       assert.equal(1, select(2, out:gsub("\n", "")))
+      assert.matches('^{"status":"pass","checks":%[{"id":"[%w._]+","status":"%a+","title":".-","cause":".-","remedy":"', out)
       local answer = cjson.decode(out)
       assert.same("pass", answer.status)
       local names = {}
@@ -231,8 +232,19 @@ describe("directmail doctor", function()
       box.account.access_key_id } do
       assert.is_nil(bundle:find(secret, 1, true), secret)
     end
+    local pipe_path = folder .. "/it's a pipe"
+    os.execute("mkfifo " .. command.quote(pipe_path))
+    status, out, talk = run { "--bundle", pipe_path, "--offline", "--only", "signature" }
+    assert.equal(2, status, out)
+    has(talk, "is there, and is no file")
+    assert.is_true(os.execute("test -p " .. command.quote(pipe_path)))
     status, out = run { "--bundle", "-", "--offline", "--only", "signature" }
     assert.equal(0, status)
+    for _, other in ipairs { "--json", "--fix-list" } do
+      local wrong, none = run { "--bundle", "-", "--offline", other }
+      assert.equal(2, wrong, none)
+      assert.is_nil(none:find("== parameters", 1, true))
+    end
     has(out, "== parameters ==\n(not given: --param Name=value)")
     has(out, "api.signature   pass")
   end)

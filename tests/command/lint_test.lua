@@ -74,6 +74,19 @@ describe("directmail lint", function()
     local status, _, err = run { "lint", path "m.json" }
     assert.equal(2, status)
     assert.is_truthy(err:find('unknown field "subjcet"', 1, true) and err:find('did you mean "subject"?', 1, true), err)
+    for json, words in pairs {
+      ['{"subject":5}'] = "field subject must be a string", ['{"raw":5}'] = "field raw must be a string", ['{"to":7}'] = "field to cannot be a number",
+      ['{"to":["a@b.example",{}]}'] = "entry 2 of field to cannot be a table", ['{"attachments":[5]}'] = "entry 1 of field attachments cannot be a number",
+      ['{"attachments":[{"path":5}]}'] = "path of entry 1 of field attachments must be a string", ['{"track":7}'] = "field track must be a table",
+      ['{"template":{}}'] = "field template must be the name of a file",
+    } do
+      command.write(path "m.json", json)
+      status, _, err = run { "lint", path "m.json" }
+      assert.equal(2, status, err)
+      assert.is_truthy(err:find("m.json: " .. words, 1, true), err)
+    end
+    command.write(path "m.json", '{"subject":"Hello","html":null,"text":"Hello Ann","template":null}')
+    assert.equal(0, (run { "lint", path "m.json" }))
     command.write(path "m.json", "[")
     assert.equal(2, (run { "lint", path "m.json" }))
   end)
@@ -204,6 +217,13 @@ describe("directmail lint", function()
       assert.is_truthy(out:find(row.id, 1, true), row.id)
     end
     assert.equal(n, select(2, out:gsub("\n", "")))
+  end)
+
+  it("lists_its_rules_as_one_object", function()
+    local status, out = run { "lint", "--list", "--json" }
+    assert.equal(0, status)
+    assert.matches('^{"rules":%[{"rule":"subject%.empty","weight":2,"what":"the subject is empty","cause":".-","remedy":".-"},', out)
+    assert.equal(#require "directmail.lint".rules(), #cjson.decode(out).rules)
   end)
 
   it("refuses_a_wrong_command_line", function()

@@ -62,6 +62,7 @@ describe("directmail list check", function()
     assert.same({ 3, 4, "x@null.example", "mx.null: the domain takes no mail (null MX, RFC 7505)" }, { math.tointeger(rows[3].row),
       math.tointeger(rows[3].line), rows[3].address, rows[3].reasons[1] })
     assert.equal("x@gmail.com", rows[6].suggestion)
+    assert.equal('{"row":1,"address":"ann@good.example","verdict":"ok","reasons":[],"line":2}', out:match "^[^\n]*")
     assert.matches("7  = rows read: 2 good %+ 5 rejected", talk)
   end)
 
@@ -80,6 +81,10 @@ describe("directmail list check", function()
     status, talk = told { "check", people, "--out", good }
     assert.equal(2, status)
     assert.matches("good.csv is there already\n  remedy   name another file, or add %-%-overwrite\n$", talk)
+    os.execute(("mkfifo '%s/pipe'"):format(folder))
+    status, talk = told { "check", people, "--out", folder .. "/pipe", "--overwrite" }
+    assert.equal(2, status)
+    assert.matches("pipe is there, and is no file", talk)
     status, out = list { "check", people, "--mx", "--dns", server.address, "--out", good, "--overwrite", "--keep-risky", "--drop-unknown" }
     assert.equal(1, status)
     assert.equal('email,name\r\nann@good.example,"Ann, of X"\r\nx@gamil.com,G\r\n', command.read(good))

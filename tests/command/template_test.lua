@@ -38,6 +38,7 @@ describe("directmail template render", function()
     assert.same({ 0, "Hi A & B", "" }, { render("w.txt", "--data", "ann.json") })
     local status, out = render("w.html", "--data", "ann.json", "--json")
     assert.equal(0, status)
+    assert.matches('^{"subject":"Hi A & B","html":".*","text":"Hi A & B"}\n$', out)
     local got = json.decode(out)
     assert.same({ "Hi A & B", "Hi A & B" }, { got.subject, got.text })
     assert.matches("^<body><div style=[^>]*>News</div>\n<p>A &amp; B</p><b></body>$", got.html)
@@ -53,6 +54,18 @@ describe("directmail template render", function()
     assert.same({ 0, "Hi C", "" }, { run { "template", "render", "w.txt", "--data", "-", stdin = '\239\187\191{"name":"C"}' } })
     assert.same({ 0, "Hi D=E", "" }, { render("w.txt", "--data", "ann.json", "--set", "name=D=E") })
     assert.same({ 0, "1 2", "" }, { render(file("s.txt", "{{a.b}} {{a.c}}"), "--set", "a.b=1", "--set=a.c=2") })
+  end)
+
+  it("takes the template from stdin, with the partials of this folder", function()
+    file("part.html", "<i>{{name}}</i>")
+    assert.same({ 0, "<b>A &amp; B</b>\n<i>A &amp; B</i>", "" },
+      { run { "template", "render", "-", "--data", "ann.json", stdin = "---\nsubject: x\n---\n<b>{{name}}</b>\n{{>part}}" } })
+    local status, out, talk = run { "template", "render", "-", "--data", "ann.json", stdin = "a\n{{nobody}}" }
+    assert.same({ 2, "" }, { status, out })
+    assert.matches("^directmail: %-:2: no value for {{nobody}} in ann%.json", talk)
+    status, out, talk = run { "template", "render", "-", "--data", "-", stdin = "{}" }
+    assert.same({ 2, "" }, { status, out })
+    assert.matches("stdin was already read for", talk)
   end)
 
   it("names field, file, line and what there is when a value is missing", function()

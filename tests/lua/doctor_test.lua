@@ -167,6 +167,8 @@ describe("settings", function()
     expect(run({ sender = false }, { only = { "config" } }), { config = "fail config.sender|DIRECTMAIL_SENDER" })
     expect(run({ sender = "noreply at example" }, { only = { "config" } }), { config = "fail config.sender|is no address" })
     expect(run({ redirect = "me@example.net" }, { only = "config" }), { config = "warn config.redirect|in production unset redirect" })
+    -- an address of the API that cannot be used is told once, and the key's rights are not blamed for it
+    expect(run({ api = "http://127.0.0.1:/" }, { only = { "config", "api" } }), { config = "fail config.api" })
     expect(run({ region = false, api = false }, { only = "config", offline = true }), { config = "fail config.region|no region is set" })
     expect(run({ smtp = "smtps://smtpdm-ap-southeast-1.aliyuncs.com", smtp_user = "other@mail.example.com" }, { only = "config", offline = true }),
       { config = "fail config.account|436" })
@@ -431,7 +433,8 @@ describe("the AccessKey", function()
 
   it("and the service's own troubles are told apart", function()
     assert(box:set_faults { "api:drop" })
-    expect(run(), { ["api.call"] = "fail api.call" })
+    local found = expect(run(), { ["api.call"] = "fail api.call" })
+    assert.equal("no answer", found["api.call"].found)
   end)
 end)
 
@@ -690,7 +693,7 @@ describe("DNS", function()
     expect(run({}, { only = "dmarc" }), { ["dns.dmarc"] = "skip SERVFAIL" })
   end)
 
-  it("has the region's MX and no other", function()
+  it("rule 6.16: has the region's MX and no other", function()
     local function mx(...) return { TXT = { wanted.SpfRecordV2 }, MX = { ... } } end
     local own = wanted.MxRecord
     each("dns.mx", DOMAIN, {
@@ -741,6 +744,11 @@ describe("a check of one's own", function()
   it("that breaks, hangs or is none does no harm to others", function()
     local report = run({}, { only = { "own", "config" }, checks = { own { run = function() error "boom" end } } })
     expect(report, { ["own.queue"] = "fail the check itself failed|boom" })
+    for _, findings in ipairs { { 5 }, { {} }, { { cause = {}, remedy = {}, record = {}, rule = 5 } }, 5 } do
+      report = run({}, { only = "own", checks = { own { run = function() return "odd", findings end } } })
+      assert.equal(type(findings) == "table" and "warn" or "pass", report.status)
+      assert.is_string(report.checks[1].cause .. report.checks[1].remedy)
+    end
     report = run({}, { only = "own", seconds = 0.1, checks = { own { run = function(look) look.host.sleep(30) end } } })
     expect(report, { ["own.queue"] = "fail it did not end" })
     expect(run({}, { only = "own", checks = { own { run = function() return nil, "no queue here" end } } }), { ["own.queue"] = "skip not checked: no queue here" })
@@ -774,6 +782,13 @@ describe("doctor.run", function()
     assert.is_true(err.is(e))
     assert.matches('there is no check "dns%.spff" %(did you mean "dns%.spf"%?%)', e.cause)
     assert.error_matches(function() doctor.run(mail_of(), { onyl = "spf" }) end, "unknown field \"onyl\" in doctor.run %(did you mean \"only\"%?%)")
+    assert.error_matches(function() doctor.run(mail_of(), { only = 5 }) end, "option only of doctor.run must be a string or table, not a number")
+    local _, words = pcall(function() doctor.run(mail_of(), { only = 5 }) end)
+    assert.matches("doctor_test%.lua:%d+: option only of", words)
+    assert.error_matches(function() doctor.run(mail_of(), { seconds = "5" }) end, "option seconds of doctor.run must be a number, not a string")
+    none, e = doctor.run(mail_of(), { checks = "no-such-check.lua" })
+    assert.is_nil(none)
+    assert.matches("no%-such%-check%.lua cannot be read", e.cause)
     assert.error_matches(function() doctor.run(mail_of(), { kind = "mass" }) end, 'kind of doctor.run is "bulk" or "transactional"')
   end)
 

@@ -52,11 +52,17 @@ local function eml(head, body, with)
     Date = "Sat, 23 May 2026 11:00:00 +0000", ["Message-ID"] = "<1@mail.example.com>", ["MIME-Version"] = "1.0", ["Content-Type"] = "text/plain; charset=utf-8" }
   for name, value in pairs(head or {}) do fields[name] = value or nil end
   local out = {}
-  for _, name in ipairs { "Received", "From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "List-Unsubscribe", "List-Unsubscribe-Post", "X-AliDM-Trace",
-    "X-AliDM-Settings", "MIME-Version", "Content-Type", "Content-Transfer-Encoding" } do
+  for _, name in ipairs { "Received", "DKIM-Signature", "From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "List-Unsubscribe", "List-Unsubscribe-Post",
+    "X-AliDM-Trace", "X-AliDM-Settings", "MIME-Version", "Content-Type", "Content-Transfer-Encoding" } do
     if fields[name] then out[#out + 1] = name .. ": " .. fields[name] end
   end
   return table.concat(out, with or "\r\n") .. (with or "\r\n"):rep(2) .. (body or "Dear Ann,\r\n\r\nyour order has left our house today.\r\n")
+end
+
+-- A mail with one click to unsubscribe, signed over these fields.
+local function signed(fields)
+  return eml { ["List-Unsubscribe"] = "<https://example.com/u>", ["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click",
+    ["DKIM-Signature"] = "v=1; a=rsa-sha256; d=example.com; s=s1; h=" .. fields .. "; b=x" }
 end
 
 -- What a misuse raises, with the line that is blamed: luassert takes the line off.
@@ -176,6 +182,7 @@ local CASES = {
   ["whitelist-hint.missing"] = { 0.3, { "<p>Dear Ann</p>", BULK }, { "<p>Dear Ann, please add us to your address book</p>", BULK } },
   ["unsub.missing"] = { 2, { "<p>Dear Ann, unsubscribe by a letter</p>", BULK }, { '<p>Dear Ann</p><a href="https://a.example/leave">退订</a>', BULK } },
   ["unsub.oneclick-missing"] = { 1, { mailing { unsubscribe = "mailto:leave@example.com" }, BULK }, { mailing(), BULK } },
+  ["unsub.unsigned"] = { 1, { signed "from : To:subject; bh=x", BULK }, { signed "From:List-Unsubscribe:\r\n list-unsubscribe-post", BULK } },      -- rule 5.4
   ["unsub.both"] = { 0.5, { mailing { unsubscribe = { url = "https://a.example/u", link = "default" } }, BULK }, { mailing { unsubscribe = { url = "https://a.example/u" } },
     BULK } },
   ["url.shortener"] = { 2, { html(LONG .. '<a href="HTTPS://bit.ly/x">here</a>') }, { html(LONG .. '<a href="https://rabbit.ly/x">here</a>') } },
@@ -371,6 +378,7 @@ describe("lint", function()
       assert.is_truthy(finding_of(check(para "x", subject("Hello " .. left)), "template.left"), left)
     end
     assert.is_truthy(finding_of(check(para "Dear &lt;%= name %&gt;"), "template.left"))
+    assert.is_truthy(finding_of(check(para '<a href="https://a.example/?u=%7B%7Bname%7D%7D">x</a>'), "template.left").what:find("{{name}}", 1, true))
     assert.is_nil(finding_of(check(mailing { allow_placeholders = true, subject = "{{x}}" }), "template.left"))
     -- Mustache in a template is none; another style is
     assert.is_nil(finding_of(check("<p>Dear {{name}}</p>", { file = "a.mustache" }), "template.left"))
@@ -459,6 +467,20 @@ describe("lint", function()
     raised(function() lint.check("x", { kind = "spam" }) end, "option kind of lint.check must be bulk or transactional")
     raised(function() lint.check { subjcet = "x" } end, 'unknown field "subjcet"')
     raised(function() lint.check { subject = 5 } end, "field subject must be a string")
+    raised(function() lint.check { attachments = { 5 } } end, "entry 1 of field attachments cannot be a number")
+    for at, words in pairs { [{ line = "5" }] = "the line of a.b is no whole number", [{ line = 1.5 }] = "the line of a.b",
+      [{ weight = "5" }] = "the weight of a.b is no number" } do
+      raised(function()
+        lint.check("x", { rules = { { rules = { ["a.b"] = { weight = 1, what = "x", cause = "y", remedy = "z" } }, check = function(_, report) report("a.b", at) end } } })
+      end, words)
+    end
+    raised(function() lint.check("x", { spamd = 5 }) end, "option spamd of lint.check must be a string, not a number")
+    raised(function() lint.check("x", { links = 5 }) end, "option links of lint.check must be a boolean or table, not a number")
+    raised(function() lint.check("x", { doctor = {} }) end, "option doctor of lint.check must be what directmail.doctor gave")
+    raised(function() lint.run(nil) end, "bad argument #1 to lint.run")
+    raised(function() lint.run { 5 } end, "mail 1 for lint.run must be { source =, file = }, not a number")
+    raised(function() lint.run({}, { kidn = 1 }) end, 'unknown field "kidn" in lint.check')
+    assert.same({}, lint.check("", { ignore = "body.empty", format = "text" }).findings)
     raised(function() lint.check(5) end, "bad argument #1 to lint.check")
     local none, e = lint.check(("x"):rep(33554433))
     assert.is_nil(none)

@@ -22,6 +22,8 @@ describe("placeholders", function()
     assert.same({ "html:1 {{a}}" }, in_html "<a href='https://x.example/?u={{a}}'>x</a>")
     assert.same({ "html:2 {{a}}" }, in_html "\n<img src='https://x.example/{{a}}.png'>")
     assert.same({ "html:1 {{a}}" }, in_html "<form action={{a}}>")
+    assert.same({ "html:1 {{a}}", "html:1 {{b}}" }, in_html "<a href='https://x.example/?u=%7B%7Ba%7D%7D'>x</a><a href='https://x.example/%7b%7bb%7d%7d'>x</a>")
+    assert.same({}, in_html "<a href='https://x.example/?q=%7B%22a%22:%7B%22b%22:1%7D%7D'>x</a>")
     assert.same({ "html:1 {{a}}", "html:1 {{b}}" }, in_html "<title>{{a}}</title><textarea>{{b}}</textarea>")
     assert.same({ "html:1 {{a}}" }, in_html "<div style='display:none'>{{a}}</div>")
     assert.same({ "html:1 {{a}}" }, in_html "<table>{{a}}<tr><td>x")
@@ -51,6 +53,15 @@ describe("placeholders", function()
     assert.equal(100, #found { subject = ("{{a}}"):rep(60), text = ("{{b}}\n"):rep(60), html = "{{c}}" })
     assert.equal(100, #found { html = ("<p>{{c}}"):rep(1000) })
     assert.equal(100, #found { html = ("{{c}}<i></i>"):rep(1000) })
+  end)
+
+  it("are seen in a message also when an editor has parted or encoded their braces", function()
+    local directmail = require "directmail"
+    for html, what in pairs { ["<p>Hi {<b>{name}</b>}</p>"] = "{{name}}", ["<a href='https://x.example/%7B%7Bid%7D%7D'>x</a>"] = "{{id}}" } do
+      local none, e = directmail.message { from = "a@example.com", to = "b@example.com", subject = "x", html = html }
+      assert.is_nil(none, html)
+      assert.equal(("html still holds %s in line 1"):format(what), e.cause)
+    end
   end)
 
   it("refuse the mail with field, line and remedy", function()

@@ -44,6 +44,7 @@ describe("text and values", function()
     shows("Tea, 3, 2.5, -7, true, false.", "{{a}}, {{b}}, {{c}}, {{d}}, {{e}}, {{f}}.", { a = "Tea", b = 3, c = 2.5, d = -7, e = true, f = false })
     shows("85 1200000 0.1 1e+20", "{{a}} {{b}} {{c}} {{d}}", { a = 85.0, b = 1.2e6, c = 0.1, d = 1e20 })
     shows("0.3", "{{a}}", { a = 0.1 + 0.2 })
+    shows("9007199254740991", "{{a}}", { a = 2 ^ 53 - 1 })
   end)
 
   it("does not read a value as a template", function()
@@ -614,7 +615,7 @@ describe("whatever one writes", function()
     return made
   end
 
-  it("is rendered, or an error of ours", function()
+  it("rule 7.10: is rendered, or an error of ours", function()
     local worked = 0
     for i = 1, 3000 do
       if try(text(12), { p = text(6), q = text(6) }, i % 2 == 0 and "empty" or "error") then worked = worked + 1 end

@@ -136,6 +136,9 @@ end
 
 -- Nobody else reads it, and no link of somebody's leads it elsewhere: it is written beside and renamed.
 local function write_private(path, bytes)
+  if text.is_special(path) then
+    return usage.wrong(("--bundle: %s is there, and is no file"):format(err.printable(path)), "name a new file, or - for stdout")
+  end
   local beside = path .. ".new"
   os.remove(beside)
   local old = host.umask(tonumber("077", 8))

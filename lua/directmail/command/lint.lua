@@ -258,8 +258,18 @@ local function show_json(run)
   print(out .. "}")
 end
 
-local function show_rules(speak)
+local function show_rules(speak, as_json)
   local chinese = speak == "zh" and require "directmail.data.lint_rules_zh" or {}
+  if as_json then
+    local list = {}
+    for i, row in ipairs(lint.rules()) do
+      local said = chinese[row.id] or { row.what, row.cause, row.remedy }
+      list[i] = text.ordered({ rule = row.id, weight = row.weight, kind = row.kind, what = said[1], cause = said[2], remedy = said[3] },
+        { "rule", "weight", "kind", "what", "cause", "remedy" })
+    end
+    print(('{"rules":[%s]}'):format(table.concat(list, ",")))
+    return exit.OK
+  end
   for _, row in ipairs(lint.rules()) do
     local weight = type(row.weight) == "table" and table.concat(row.weight, "/") or number(row.weight)
     print(("%-24s %-8s %s"):format(row.id, weight .. (row.kind == "bulk" and " bulk" or ""), chinese[row.id] and chinese[row.id][3] or row.remedy))
@@ -268,7 +278,7 @@ local function show_rules(speak)
 end
 
 function M.run(args)
-  if args.list then return show_rules(language.of(args)) end
+  if args.list then return show_rules(language.of(args), args.json) end
   if #args.files == 0 then return usage.wrong("there is nothing to look at", "name a file: directmail lint newsletter.html --kind bulk; - is stdin") end
   local values, e
   if args.data or #args.set > 0 then

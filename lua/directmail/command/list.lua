@@ -111,6 +111,7 @@ Output.__index = Output
 
 -- A CSV file in the making; it gets its name when it is whole. nil, err.
 local function output(option, path, overwrite)
+  if text.is_special(path) then return usage.wrong(("%s: %s is there, and is no file"):format(option, err.printable(path)), "name a file") end
   local there = io.open(path, "rb")
   if there then there:close() end
   if there and not overwrite then
@@ -257,13 +258,10 @@ end
 
 -- ---- check ------------------------------------------------------------------------------------
 
-local function row_object(row)
-  return { row = row.row, line = row.line, address = row.address, verdict = row.verdict, reasons = row.reasons, suggestion = row.suggestion,
-    outcome = row.outcome }
-end
-
--- Print an object of a stream, without "ok".
-local function print_json(object) print((text.json(true, object):gsub('^{"ok":true,', "{"))) end
+local ROW = { "row", "address", "verdict", "reasons", "line", "suggestion", "outcome" }
+local STORED = { "address", "store", "since", "id" }
+local SUPPRESSED = { "address", "reason", "source", "since" }
+local PURGED = { "row", "address", "removed", "reasons", "line" }
 
 local function by_count(counts)
   local names = {}
@@ -370,7 +368,7 @@ function RUN.check(args)
     local fine = is_good(args, row)
     if fine then good = good + 1 end
     put(files, columns, row, fine, row.verdict)
-    if args.json then print_json(row_object(row)) end
+    if args.json then print(text.ordered(row, ROW)) end
   end
   local summary, broken, partial = list.check(source, options)
   clear()
@@ -416,7 +414,7 @@ function RUN.upload(args)
   options.risky, options.unknown, options.on_progress = args.keep_risky or false, not args.drop_unknown, show
   function options.on_row(row)
     if row.outcome ~= "stored" then put(files, columns, row, false, row.outcome) end
-    if args.json then print_json(row_object(row)) end
+    if args.json then print(text.ordered(row, ROW)) end
   end
   local result, broken, partial = list.upload(mail, source, options)
   clear()
@@ -455,7 +453,7 @@ local function export_invalid(args)
   if not args.json then io.stdout:write(csv.line { "address", "store", "since", "id" }) end
   local counts
   counts, e = list.invalid(mail, function(one)
-    if args.json then print_json(one) else io.stdout:write(csv.line({ one.address, one.store, one.since, one.id }, 4)) end
+    if args.json then print(text.ordered(one, STORED)) else io.stdout:write(csv.line({ one.address, one.store, one.since, one.id }, 4)) end
   end)
   if not counts then return nil, e end
   io.stderr:write(("directmail: %d invalid for the whole service, %d of the account\n"):format(counts.global or 0, counts.account or 0))
@@ -476,7 +474,7 @@ local function export_suppressed(args)
       local since = os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(one.at))
       last, n = one.address, n + 1
       if args.json then
-        print_json { address = one.address, reason = one.reason, source = one.source, since = since }
+        print(text.ordered({ address = one.address, reason = one.reason, source = one.source, since = since }, SUPPRESSED))
       else
         io.stdout:write(csv.line { one.address, one.reason, one.source, since })
       end
@@ -513,7 +511,7 @@ function RUN.purge(args)
   end
   local summary, broken = list.purge(mail, source, { column = args.column, charset = source.charset, store = store or nil, on_row = function(row)
     put(files, columns, row, not row.removed, "removed")
-    if args.json then print_json { row = row.row, line = row.line, address = row.address, removed = row.removed, reasons = row.reasons } end
+    if args.json then print(text.ordered(row, PURGED)) end
   end })
   if store then store:close() end
   local written

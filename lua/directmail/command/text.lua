@@ -51,6 +51,14 @@ function M.read(option, path, max)
   return table.concat(chunks)
 end
 
+--- Is there something of this name that is no file? A device, a pipe or a folder would be gone behind a rename: root's /dev/null too.
+-- @tparam string path
+-- @treturn boolean
+function M.is_special(path)
+  local word = "'" .. path:gsub("'", "'\\''") .. "'"
+  return os.execute(("[ -e %s ] && ! [ -f %s ]"):format(word, word)) == true
+end
+
 --- The value of an option that takes `TEXT|@FILE|-`.
 -- @tparam string option its name, for the errors
 -- @tparam string value as given; `@@…` is text that begins with `@`

@@ -15,7 +15,7 @@ return {
       return ("signature V3 accepted by %s in %.0f ms%s"):format(answer.where.peer, answer.where.seconds * 1000, skew)
     end
     if look:missing_right(e) then return "key and signature are accepted; a right is missing, see api.rights" end
-    return "refused", { { status = "fail", rule = "api.call",
+    return e.outcome == "refused" and "refused" or "no answer", { { status = "fail", rule = "api.call",
       cause = ("%s%s"):format(e.cause, e.reply and (" (%s)"):format(e.reply) or e.detail and (" (%s)"):format(e.detail) or ""),
       remedy = e.remedy } }
   end,

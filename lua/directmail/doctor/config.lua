@@ -47,7 +47,8 @@ return {
     local _, no_smtp = look:smtp_endpoint()
     for _, e in ipairs { no_api or false, no_smtp or false } do
       if e and not (no_api and e == no_smtp and no_api.cause == no_smtp.cause) then
-        found[#found + 1] = { status = "fail", rule = "config.region", cause = e.cause, remedy = e.remedy }
+        local own = e.detail == "api" or e.detail == "smtp"
+        found[#found + 1] = { status = "fail", rule = "config." .. (own and e.detail or "region"), cause = e.cause, remedy = e.remedy }
       end
     end
     for _, name in ipairs(settings.NAMES) do

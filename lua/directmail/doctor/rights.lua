@@ -26,6 +26,8 @@ return {
   week = week,
   run = function(look)
     if not look:key() then return nil, "there is no AccessKey" end
+    local at, no = look:api_endpoint()
+    if not at then return nil, no.cause end
     local missing, failed, allowed = {}, {}, {}
     local function judge(operation, answer, e)
       local right = e and look:missing_right(e)

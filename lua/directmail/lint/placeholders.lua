@@ -52,7 +52,9 @@ function M.check(mail, report)
   for _, one in ipairs(find(mail.subject or "", "subject", mail)) do report("template.left", { line = mail.subject_line, element = "subject" }, one.what) end
   for _, one in ipairs(find(mail.body, "text", mail)) do report("template.left", { line = mail.line_at(one.at) }, one.what) end
   for _, link in ipairs(mail.links) do
-    for _, one in ipairs(link.element ~= "text" and find(link.url:sub(1, 4096), "link", mail) or {}) do
+    -- an editor may have encoded the braces
+    local url = link.url:sub(1, 4096):gsub("%%7[bB]%%7[bB]", "{{"):gsub("%%7[dD]%%7[dD]", "}}")
+    for _, one in ipairs(link.element ~= "text" and find(url, "link", mail) or {}) do
       report("template.left", { line = link.line, element = link.element }, one.what)
     end
   end

@@ -106,7 +106,7 @@ local function text_of(value)
   if kind == "string" then return value end
   if kind == "number" then
     -- JSON's 85 is 85.0 to Lua 5.3 and later
-    if value == floor(value) and value > -1e15 and value < 1e15 then return ("%d"):format(value) end
+    if value == floor(value) and value > -2^53 and value < 2^53 then return ("%d"):format(value) end
     if math_type and math_type(value) == "integer" then return tostring(value) end
     return ("%.14g"):format(value)
   end
