@@ -399,16 +399,27 @@ end
 
 local OPTIONS = { "connections", "per_connection", "pipeline", "rate", "timeout", "on_result", "lease", "give_up", "first_pause", "longest_pause" }
 
-local function seconds(options, name, default, least)
-  local n = options[name]
-  if n == nil then return default end
-  if type(n) ~= "number" or not (n >= least and n <= 366 * 86400) then error(("%s must be a number of seconds from %g on"):format(name, least), 4) end
-  return n
+-- Those in seconds, and the least of each.
+local SECONDS = { lease = 1, give_up = 0, first_pause = 0, longest_pause = 0 }
+
+--- Raise for options that cannot be used.
+-- @tparam table options of `start`
+-- @tparam number level where misuse is raised
+function M.check(options, level)
+  option.check(options, OPTIONS, "outbox", level + 1)
+  option.check_types(options, { connections = "number", per_connection = "number", pipeline = "string", rate = "number or boolean", timeout = "number",
+    on_result = "function" }, "outbox", level + 1)
+  for name, least in pairs(SECONDS) do
+    local n = options[name]
+    if n ~= nil and not (type(n) == "number" and n >= least and n <= 366 * 86400) then
+      error(("%s must be a number of seconds from %g on"):format(name, least), level + 1)
+    end
+  end
 end
 
 local function new(mail, options, once)
   options = options or {}
-  option.check(options, OPTIONS, "outbox", 3)
+  M.check(options, 3)
   if not mail.store then
     return err.refuse("OPTION", "store", "the mail object has no store", 'give directmail.new { store = "/path/outbox.db" } or "redis://HOST:PORT/DB"')
   end
@@ -418,8 +429,7 @@ local function new(mail, options, once)
   local self = setmetatable({
     mail = mail, store = mail.store, host = host, once = once, on_result = options.on_result, leased = {}, held = {}, trouble = 0,
     batch = math.max(1, math.min(100, math.floor((tonumber(connections) or 1) * 4))),
-    lease = seconds(options, "lease", LEASE, 1), give_up = seconds(options, "give_up", GIVE_UP, 0),
-    first = seconds(options, "first_pause", FIRST, 0), most = seconds(options, "longest_pause", MOST, 0),
+    lease = options.lease or LEASE, give_up = options.give_up or GIVE_UP, first = options.first_pause or FIRST, most = options.longest_pause or MOST,
     counts = { sent = 0, refused = 0, not_sent = 0, unknown = 0, again = 0 },
     rate = shared_rate(mail, options.rate), tokens = 0, bell = host.semaphore(), alarm = host.semaphore(), done = host.semaphore(),
   }, pumps)

@@ -265,11 +265,12 @@ end
 --- Send nothing to an address any more. Nothing that is already known of it is overwritten.
 -- @tparam string address
 -- @tparam string reason `unsubscribed`, `bounced`, `complaint` …
--- @tparam string source who says so: `webhook`, the name of a file …
+-- @tparam[opt="program"] string source who says so: `webhook`, the name of a file …
 -- @tparam[opt] number at when, seconds since 1970; now when left out
 -- @treturn boolean true; or nil, err
 function store:suppress(address, reason, source, at)
   check_name(reason, 2, "suppress")
+  if source == nil then source = "program" end
   check_name(source, 3, "suppress")
   local to, e = listed(address, "suppress")
   if not to then return nil, e end

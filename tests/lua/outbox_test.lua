@@ -398,7 +398,7 @@ for _, kind in ipairs(KINDS) do
       assert.is_true(err.is(e))
       assert.same({ "OPTION", "store" }, { e.code, e.detail })
       local mail = mail_of()
-      for _, options in ipairs { { conections = 1 }, { connections = 0 }, { lease = 0 }, { give_up = "x" } } do
+      for _, options in ipairs { { conections = 1 }, { connections = 0 }, { lease = 0 }, { give_up = "x" }, { connections = "2" }, { on_result = 1 } } do
         local ok, why = pcall(function() outbox.start(mail, options) end)
         assert.is_false(ok)
         assert.matches("outbox_test.lua:%d+: ", why)

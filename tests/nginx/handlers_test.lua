@@ -504,9 +504,10 @@ describe("nginx with handlers", function()
       { 'nginx.events { on = {} }', "secret" }, { 'nginx.events { secret = ("x"):rep(16) }', "store or on" },
       { 'nginx.events { secret = ("x"):rep(16), on = { bounce = print } }', 'did you mean "bounced"' },
       { 'nginx.unsubscribe { list = {} }', "secret" }, { 'nginx.unsubscribe { secret = ("x"):rep(16) }', "list or on" }, { 'nginx.pump(mail)', "store" },
+      { 'nginx.pump({ store = {} }, { lease = 0 })', "lease must be a number of seconds from 1 on" },
     }
     for _, case in ipairs(cases) do
-      local ok, why = rig:run("local nginx = directmail.nginx; local ok, why = pcall(function() local made = " .. case[1]:gsub("^nginx.pump%(mail%)$", "nil; nginx.pump(mail)")
+      local ok, why = rig:run("local nginx = directmail.nginx; local ok, why = pcall(function() local made = " .. case[1]:gsub("^nginx.pump", "nil; nginx.pump")
         .. " end); return ok, tostring(why)")
       assert.is_false(ok, case[1])
       assert.is_truthy(why:find(case[2], 1, true), case[1] .. ": " .. why)

@@ -163,8 +163,9 @@ local function text(boundary, before, behind)
   given, meant = table.concat(given) .. (behind or ""), table.concat(meant) .. (behind or "")
   -- CR in front of an empty line's LF: the same
   if given:gsub("\r\n", "\n"):gsub("\r", "\n") ~= meant then meant = given:gsub("\r\n", "\n"):gsub("\r", "\n") end
-  if chance(3) and not before then given = "\239\187\191" .. given end       -- a byte order mark is no text
-  if meant:sub(1, 3) == "\239\187\191" and not before then meant = meant:sub(4) end
+  -- a byte order mark is no text; one behind it is
+  if chance(3) and not before then given = "\239\187\191" .. given
+  elseif meant:sub(1, 3) == "\239\187\191" and not before then meant = meant:sub(4) end
   if meant == "\n" then return "\n.", "\n." end      -- mailparser gives an empty part a line end: the two would be one
   return given, meant
 end

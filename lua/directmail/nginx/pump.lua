@@ -74,6 +74,7 @@ function M.start(mail, options, level)
   for name, value in pairs(options) do
     if not OWN[name] then given[name] = value end
   end
+  outbox.check(given, level)            -- here, and not in the timer, where nobody would see it
   local self = { mail = mail, options = given, name = submission.name(options.name, "outbox", level), dict = submission.dict(options.dict, level),
     log = options.log, on_result = options.on_result }
   given.on_result = function(result) on_result(self, result) end
