@@ -118,6 +118,8 @@ describe("list.check", function()
 
   it("raises for options that do not exist", function()
     assert.has_error(function() list.check({ text = "email\n" }, { colum = "x" }) end, 'unknown field "colum" in list.check (did you mean "column"?)')
+    assert.has_error(function() list.check(nil) end, "bad argument #1 to list.check (path or table expected, got nil)")
+    assert.has_error(function() list.check({ text = "email\n" }, { mx = "yes" }) end, "option mx of list.check must be a boolean, not a string")
   end)
 
   it("tells GB18030 from UTF-8, also where a character lies across two reads", function()

@@ -335,6 +335,26 @@ local function percent(word)
   if n and n >= 0 and n <= 100 then return n end
 end
 
+-- What check and upload read and write: `{ options =, store = a store or false, source =, files =, columns = }`; or nil, err.
+local function prepare(args, values)
+  local job, e = {}
+  job.options, e = common(args, values)
+  if not job.options then return nil, e end
+  job.store, e = store_of(args)
+  if job.store == nil then return nil, e end
+  job.source, e = source_of(args.what)
+  if not job.source then return nil, e end
+  job.source.charset = job.options.charset
+  job.files, e = outputs(args)
+  if not job.files then return nil, e end
+  job.columns, e = begin(job.files, job.source)
+  if not job.columns then
+    finish(job.files, false)
+    return nil, e
+  end
+  return job
+end
+
 local RUN = {}
 
 function RUN.check(args)
@@ -346,21 +366,10 @@ function RUN.check(args)
   local values
   values, e = require "directmail.settings".read(given, host)
   if not values then return nil, e end
-  local options, store, source, files, columns
-  options, e = common(args, values)
-  if not options then return nil, e end
-  store, e = store_of(args)
-  if store == nil then return nil, e end
-  source, e = source_of(args.what)
-  if not source then return nil, e end
-  source.charset = options.charset
-  files, e = outputs(args)
-  if not files then return nil, e end
-  columns, e = begin(files, source)
-  if not columns then
-    finish(files, false)
-    return nil, e
-  end
+  local job
+  job, e = prepare(args, values)
+  if not job then return nil, e end
+  local options, store, source, files, columns = job.options, job.store, job.source, job.files, job.columns
   local show, clear = progress()
   local good = 0
   options.store, options.sender, options.on_progress = store or nil, values.sender, show
@@ -393,21 +402,10 @@ function RUN.upload(args)
   end
   local mail, e = settings.mail(args)
   if not mail then return nil, e end
-  local options, store, source, files, columns
-  options, e = common(args, mail.settings)
-  if not options then return nil, e end
-  store, e = store_of(args)
-  if store == nil then return nil, e end
-  source, e = source_of(args.what)
-  if not source then return nil, e end
-  source.charset = options.charset
-  files, e = outputs(args)
-  if not files then return nil, e end
-  columns, e = begin(files, source)
-  if not columns then
-    finish(files, false)
-    return nil, e
-  end
+  local job
+  job, e = prepare(args, mail.settings)
+  if not job then return nil, e end
+  local options, store, source, files, columns = job.options, job.store, job.source, job.files, job.columns
   local show, clear = progress()
   options.list, options.create, options.dry_run, options.store = args.list, args.create, args.dry_run, store or nil
   options.variables = args.variable[1] and args.variable or nil

@@ -227,6 +227,19 @@ function Look:console_sender()
   return false
 end
 
+--- The sender's entry, for checks that say nothing without it: `local entry, why = look:sender_entry()`.
+-- @treturn[1] table
+-- @treturn[2] nil
+-- @treturn[2] string why there is none to look at
+function Look:sender_entry()
+  if not self.sender then return nil, "no sender is set" end
+  if not self:key() then return nil, "only the API knows it, and there is no AccessKey" end
+  local entry, e = self:console_sender()
+  if entry == nil then return self:unanswered(e) end
+  if not entry then return nil, "the sender is not in this region" end
+  return entry
+end
+
 --- The domain as the account has it.
 -- @treturn[1] table|false entry of QueryDomainByParam; false: this region has no such domain
 -- @treturn[2] nil

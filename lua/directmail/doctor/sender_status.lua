@@ -5,11 +5,8 @@ return {
   needs = { "sender.region" },
   network = true,
   run = function(look)
-    if not look.sender then return nil, "no sender is set" end
-    if not look:key() then return nil, "only the API knows it, and there is no AccessKey" end
-    local entry, e = look:console_sender()
-    if entry == nil then return look:unanswered(e) end
-    if not entry then return nil, "the sender is not in this region" end
+    local entry, why = look:sender_entry()
+    if not entry then return nil, why end
     local status = tostring(entry.AccountStatus)
     if status == "0" then return "usable" end
     return status, { { status = "fail", rule = "sender.status", cause = ("%s is not usable (AccountStatus %s)"):format(look.sender, status),

@@ -12,6 +12,8 @@ local register = require "directmail.list.register"
 
 local OPTIONS = { "column", "mx", "hosts", "server", "timeout", "jobs", "store", "sender", "opt_in", "disposable", "charset", "on_row", "on_progress",
   "host" }
+local TYPES = { column = "string", server = "string", charset = "string", opt_in = "string", timeout = "number", jobs = "number", mx = "boolean",
+  hosts = "boolean", store = "table", on_row = "function", on_progress = "function" }
 local NOTHING = {}
 local STRIDE = 256              -- rows that are read before answers are looked at
 local PROGRESS = 1              -- seconds between two calls of on_progress
@@ -269,7 +271,11 @@ end
 -- @treturn table then: the summary so far
 local function check(source, options)
   options = options or {}
+  if type(source) ~= "string" and type(source) ~= "table" then
+    error(("bad argument #1 to list.check (path or table expected, got %s)"):format(type(source)), 2)
+  end
   option.check(options, OPTIONS, "list.check", 2)
+  option.check_types(options, TYPES, "list.check", 2)
   local host = options.host or require "directmail.host"
   local able, why = register.able(host)
   if not able then return nil, why end
