@@ -27,9 +27,14 @@ enum { FIRST_ROOM = 2048 };
 ** So we know our sockets, and look ourselves before anything is sent.
 */
 
-typedef struct known {
-    int fd, port;                   /* port 0: not asked for yet */
+typedef struct end {
     char ip[DM_IP_TEXT];
+    int port;                       /* 0: not asked for yet */
+} end;
+
+typedef struct known {
+    int fd;
+    end own, peer;                  /* both: connections to two servers may leave from one port */
 } known;
 
 struct dm_http_pool {
@@ -65,16 +70,20 @@ static bool pool_add(dm_http_pool *p, int fd) {
     return true;
 }
 
+static bool is_end(end *e, int fd, int (*of)(int, struct sockaddr *, socklen_t *), const char *ip, int port) {
+    if (e->port == 0) {
+        struct sockaddr_storage a = {0};
+        socklen_t size = sizeof a;
+        if (of(fd, (struct sockaddr *)&a, &size) != 0 || !dm_address_text(&a, e->ip, &e->port)) e->port = 0;
+    }
+    return e->port == port && strcmp(e->ip, ip) == 0;
+}
+
 /* Nothing unread, not closed by the peer, and room to send: the next octets of ours are the first that move. */
-static bool quiet(dm_http_pool *p, const char *ip, int port) {
+static bool quiet(dm_http_pool *p, const char *ip, int port, const char *own_ip, int own_port) {
     for (size_t i = 0; i < p->count; i++) {
         known *k = &p->list[i];
-        if (k->port == 0) {
-            struct sockaddr_storage a = {0};
-            socklen_t size = sizeof a;
-            if (getsockname(k->fd, (struct sockaddr *)&a, &size) != 0 || !dm_address_text(&a, k->ip, &k->port)) k->port = 0;
-        }
-        if (k->port != port || strcmp(k->ip, ip) != 0) continue;
+        if (!is_end(&k->own, k->fd, getsockname, own_ip, own_port) || !is_end(&k->peer, k->fd, getpeername, ip, port)) continue;
         struct pollfd look = {.fd = k->fd, .events = POLLIN | POLLOUT | POLLRDHUP};
         return poll(&look, 1, 0) == 1 && look.revents == POLLOUT;
     }
@@ -126,7 +135,7 @@ static int about_to_ask(void *p, char *ip, char *own_ip, int port, int own_port)
     h->reused = connections == h->connections;
     h->connections = connections;
     if (!h->proxied) snprintf(h->peer, sizeof h->peer, strchr(ip, ':') ? "[%s]:%d" : "%s:%d", ip, port);
-    if (h->reused && !quiet(c->pool, own_ip, own_port)) {
+    if (h->reused && !quiet(c->pool, ip, port, own_ip, own_port)) {
         h->stale = true;
         return CURL_PREREQFUNC_ABORT;
     }
