@@ -20,7 +20,7 @@
     X(OPTION,      "an option or argument cannot be used")                  \
     X(ADDRESS,     "a mailbox address cannot be used")                      \
     X(HEADER,      "a header field cannot be written")                      \
-    X(FILE,        "a file cannot be read")                                 \
+    X(FILE,        "a file cannot be read or written")                      \
     X(SIZE,        "the message is too large")                              \
     X(CONTENT,     "the content cannot be sent as it is")                   \
     X(CREDENTIALS, "credentials are missing or unusable")                   \

@@ -215,9 +215,9 @@ int main(int argc, char **argv) {
     lua_close(L);
     /* The answer is part of the work: a full disk behind `>` must not look like success. */
     errno = 0;
-    if ((fflush(stdout) == EOF || ferror(stdout)) && code == 0) {
+    if (fflush(stdout) == EOF || ferror(stdout)) {
         say("the answer could not be written: ", errno ? strerror(errno) : "write error");
-        code = broken == EX_SOFTWARE ? EX_IOERR : EXIT_OURS;
+        if (code == 0) code = broken == EX_SOFTWARE ? EX_IOERR : EXIT_OURS;
     }
     return code;
 }

@@ -82,6 +82,12 @@ describe("the command without a script", function()
     assert.equal(5, code)
     assert.matches("^directmail: the answer could not be written: ", err)
   end)
+
+  it("tells a lost answer beside another failure too, whose code stays", function()
+    local code, _, err = run { script("lost.lua", 'print "x" return 3'), stdout = "/dev/full" }
+    assert.equal(3, code)
+    assert.matches("^directmail: the answer could not be written: ", err)
+  end)
 end)
 
 describe("a script", function()

@@ -6,7 +6,7 @@ return {
   { name = "OPTION", text = "an option or argument cannot be used" },
   { name = "ADDRESS", text = "a mailbox address cannot be used" },
   { name = "HEADER", text = "a header field cannot be written" },
-  { name = "FILE", text = "a file cannot be read" },
+  { name = "FILE", text = "a file cannot be read or written" },
   { name = "SIZE", text = "the message is too large" },
   { name = "CONTENT", text = "the content cannot be sent as it is" },
   { name = "CREDENTIALS", text = "credentials are missing or unusable" },
