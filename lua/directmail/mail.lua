@@ -18,12 +18,16 @@ local function check_home(values, host)
 end
 
 --- May the code that runs now wait for a socket? nginx has phases where it may not.
--- @treturn boolean true; or nil, err
-function M.ready(host)
+-- @tparam table host
+-- @tparam[opt] string instead what else helps where the host can do something later
+-- @treturn boolean true; or nil, err, and whether the host can do something later
+function M.ready(host, instead)
   if not host.ready then return true end
-  local ok, cause, remedy = host.ready()
+  local ok, cause, remedy, later = host.ready()
   if ok then return true end
-  return err.refuse("OPTION", "phase", cause, remedy)
+  if later and instead then remedy = instead .. ", or " .. remedy end
+  local _, e = err.refuse("OPTION", "phase", cause, remedy)
+  return nil, e, later
 end
 
 local function pace_of(host, values)
@@ -86,20 +90,22 @@ local function carry(self, draft, method, built)
   return nil, e
 end
 
+local QUEUE = "add queue = true (with a store, docs/store.md)"
+
 --- Send one message.
 -- @tparam table fields see `directmail.message`; `key` makes it one mail, however often it is called (`directmail.key`); with
---   `queue` it is kept in the store, for a pump (`directmail.outbox`)
+--   `queue` it is kept in the store, for a pump (`directmail.outbox`); in a phase of nginx without sockets a moment later (`stored = false`)
 -- @treturn table receipt, or nil, err (design, section 4)
 function mail:send(fields)
   local draft, e = message.draft(fields, self.settings, self.host, 2)
   if not draft then return nil, e end
-  local ready, method, reason
-  ready, e = M.ready(self.host)
-  if not ready then return nil, e end
+  local ready, later, method, reason
+  ready, e, later = M.ready(self.host, QUEUE)
+  if not ready and not (fields.queue and later) then return nil, e end
   if fields.queue then
-    local queued
-    queued, e = require "directmail.outbox".put(self, draft)
-    return queued, e
+    local outbox = require "directmail.outbox"
+    local receipt, why = (ready and outbox.put or outbox.put_later)(self, draft)      -- no tail call: the caller's line would be lost
+    return receipt, why
   end
   if self.store then
     ready, e = self.store:may_send(draft.to)

@@ -14,6 +14,7 @@ local err = require "directmail.err"
 local json = require "cjson.safe"
 local key = require "directmail.key"
 local limits = require "directmail.data.limits"
+local mask = require "directmail.mask"
 local message = require "directmail.message"
 local method = require "directmail.method"
 local option = require "directmail.option"
@@ -81,33 +82,80 @@ local function payload_of(mail, d)
   return err.refuse("OPTION", "queue", "the mail cannot be kept: " .. tostring(why), "give strings, numbers, booleans and lists only")
 end
 
+-- The job of a draft, checked as if it were sent now; or nil, err. Nobody is asked for it.
+local function job_of(mail, d)
+  local ok, e = method.choose(mail, d, true)
+  if ok then ok, e = message.lay_out(d, mail.settings, mail.host) end
+  if not ok then return nil, e end
+  message.close(d)
+  local job = { key = d.fields.key }
+  if job.key then
+    job.hash, e = key.hash(d)
+    if not job.hash then return nil, e end
+  end
+  job.payload, e = payload_of(mail, d)
+  if not job.payload then return nil, e end
+  return job
+end
+
+-- Bring it into the store, unless one of its readers wants no mail: receipt; or nil, err.
+local function keep_job(mail, d, job)
+  local store = mail.store
+  local ok, e = store:may_send(d.to)
+  if not ok then return nil, e end
+  local jobs
+  jobs, e = store:enqueue { job }
+  if not jobs then return nil, e end
+  local kept = jobs[1]
+  if kept.how == "other" then return key.other(job.key) end
+  if kept.how == "there" then return key.earlier(job.key, kept) end
+  wake(store)
+  return { outcome = "queued", id = ("%.0f"):format(kept.id), message_id = d.message_id }
+end
+
 --- Put a mail into the outbox (`mail:send { queue = true, … }`): checked as if it were sent now, so that errors are told now.
 -- @tparam table mail the mail object, with a store
 -- @tparam table d its draft
 -- @treturn table `{ outcome = "queued", id =, message_id = }`, with `earlier = true` when its key was there already; or nil, err, with the
 --   outcome `unknown` when the store may have it
 function M.put(mail, d)
-  local store, name = mail.store, d.fields.key
-  local ok, e = store:may_send(d.to)
-  if ok then ok, e = method.choose(mail, d, true) end
-  if ok then ok, e = message.lay_out(d, mail.settings, mail.host) end
-  if not ok then return nil, e end
-  message.close(d)
-  local hash, payload
-  if name then
-    hash, e = key.hash(d)
-    if not hash then return nil, e end
-  end
-  payload, e = payload_of(mail, d)
-  if not payload then return nil, e end
-  local jobs
-  jobs, e = store:enqueue { { payload = payload, key = name, hash = hash } }
-  if not jobs then return nil, e end
-  local job = jobs[1]
-  if job.how == "other" then return key.other(name) end
-  if job.how == "there" then return key.earlier(name, job) end
-  wake(store)
-  return { outcome = "queued", id = ("%.0f"):format(job.id), message_id = d.message_id }
+  local job, e = job_of(mail, d)
+  if not job then return nil, e end
+  local receipt
+  receipt, e = keep_job(mail, d, job)
+  return receipt, e
+end
+
+-- Nobody waits for this mail's error: tell the operator which mail it was, without whom it was for.
+local function tell_lost(mail, d, job, e)
+  local about = { "Message-ID " .. err.printable(d.message_id or "unknown") }
+  if job.key then about[2] = ('key "%s"'):format(mask.addresses(err.printable(job.key))) end
+  about[#about + 1] = ("to %s%s"):format(mask.address(d.to[1]), #d.to > 1 and (" and %d more"):format(#d.to - 1) or "")
+  mail.host.log("error", ("a mail that was to be queued later %s in the outbox (%s): %s"):format(e.outcome == "unknown" and "may not be" or "is not",
+    table.concat(about, ", "), mask.addresses(tostring(e))))
+end
+
+--- Put a mail into the outbox as soon as the host may wait for the store: for phases of nginx without sockets. It is checked now; what the
+-- store has to say (its readers are suppressed, the key is another mail's, it is away) comes later, and is logged.
+-- @tparam table mail the mail object, with a store
+-- @tparam table d its draft
+-- @treturn table `{ outcome = "queued", stored = false, message_id = }`: it lies in this process's memory until then; or nil, err (also OPTION with the
+--   detail `queue`, to be repeated: the host takes no more)
+function M.put_later(mail, d)
+  local job, e = job_of(mail, d)
+  if not job then return nil, e end
+  local handed, why = mail.host.later(function(last)
+    local receipt, failed = keep_job(mail, d, job)
+    if receipt then return nil end
+    -- without a key a second job could be a second mail
+    if not last and failed.retry and (failed.outcome ~= "unknown" or job.key) then return failed.after or 1 end
+    tell_lost(mail, d, job, failed)
+  end)
+  if handed then return { outcome = "queued", stored = false, message_id = d.message_id } end
+  return nil, err.new {
+    code = "OPTION", detail = "queue", cause = "the mail cannot be handed to the outbox: " .. tostring(why), retry = true, blame = "none",
+    remedy = "queue it in a phase with sockets (rewrite, access, content), or give nginx more timers (lua_max_pending_timers)",
+  }
 end
 
 -- ---- taking out ---------------------------------------------------------------------

@@ -148,6 +148,156 @@ describe("a mail in nginx", function()
   end)
 end)
 
+-- Phases that queue what their request names, and note what they were told.
+local function queueing(phase)
+  return ([[ %s_by_lua_block {
+    if ngx.ctx.%s then return end
+    ngx.ctx.%s = true
+    local receipt, err = mail:send { to = ngx.var.arg_to or "%s@example.com", subject = "In %s", text = "x", key = ngx.var.arg_key, queue = true,
+      attachments = { { name = "a.bin", data = "a\0\255" } } }
+    ngx.shared.directmail:set("%s", require "cjson".encode(receipt or require "directmail.err".plain(err))) %s
+  } ]]):format(phase, phase, phase, phase, phase, phase, phase == "set" and "return 1" or "")
+end
+
+local LATER = [[
+  lua_shared_dict directmail 2m;
+  lua_socket_log_errors off;
+  lua_max_pending_timers @PENDING@;
+  resolver @RESOLVER@ ipv6=off;
+  lua_ssl_trusted_certificate ca.pem;
+  init_by_lua_block {
+    directmail = require "directmail"
+    mail = assert(directmail.new { via = "smtp" })
+    local receipt, err = mail:send { to = "ann@example.com", text = "x", queue = true }
+    in_init = { receipt or false, err }
+  }
+  init_worker_by_lua_block {
+    if @PENDING@ == 1 then ngx.timer.at(600, function() end) end
+    local receipt, err = mail:send { to = "init_worker@example.com", subject = "In init_worker", text = "x", queue = true }
+    ngx.shared.directmail:set("init_worker", require "cjson".encode(receipt or require "directmail.err".plain(err)))
+  }
+  server {
+    listen 127.0.0.1:@PORT@;
+    location = /run { @RUN@ }
+    location = /wrong { log_by_lua_block {
+      local _, err = mail:send { to = "nobody", text = "x", queue = true }
+      ngx.shared.directmail:set("wrong", require "cjson".encode(require "directmail.err".plain(err)))
+    } return 200 ok; }
+    location = /phases { ]] .. queueing("set"):gsub("set_by_lua_block", "set_by_lua_block $x") .. queueing "header_filter" .. queueing "body_filter" ..
+      queueing "log" .. [[ return 200 ok; }
+    location = /log { ]] .. queueing "log" .. [[ return 200 ok; }
+  }
+]]
+
+describe("a mail that is queued in a phase without sockets", function()
+  local PHASES = { "init_worker", "set", "header_filter", "body_filter", "log" }
+  local own
+
+  local function begin(pending) own = start { http = LATER:gsub("@PENDING@", tostring(pending)), workers = 1 } end
+
+  local function eventually(what, look)
+    local deadline = host.tick() + 30
+    while true do
+      local got = look()
+      if got then return got end
+      assert(host.tick() < deadline, what .. "\n" .. own:log())
+      host.sleep(0.02)
+    end
+  end
+
+  local function told(phase)
+    return json.decode(eventually("no note of " .. phase, function()
+      local text = own:run([[ return ngx.shared.directmail:get(given) ]], phase)
+      return text ~= json.null and text
+    end))
+  end
+
+  local function waiting(n)
+    eventually(n .. " do not wait", function() return own:run [[ return assert(mail.store:counts()).waiting ]] == n end)
+  end
+
+  local function logged(pattern)
+    return eventually("not logged: " .. pattern, function() return own:log():match("[^\n]*" .. pattern .. "[^\n]*") end)
+  end
+
+  after_each(function() own:stop() end)
+
+  it("is stored by a timer, and sent once by a pump", function()
+    begin(1024)
+    assert.equal(200, (own:ask "/phases"))
+    for _, phase in ipairs(PHASES) do
+      local receipt = told(phase)
+      assert.same({ "queued", false }, { receipt.outcome, receipt.stored }, phase)
+      assert.is_nil(receipt.id)
+      assert.matches("^<.+@.+>$", receipt.message_id)
+    end
+    waiting(#PHASES)
+    assert.equal(#PHASES, own:run [[ return assert(directmail.outbox.run(mail)).sent ]])
+    local seen = {}
+    for _, one in ipairs(box:mails()) do seen[one.subject] = (seen[one.subject] or 0) + 1 end
+    for _, phase in ipairs(PHASES) do assert.equal(1, seen["In " .. phase], phase) end
+    assert.is_nil(own:log():find("%[error%]"))
+  end)
+
+  it("is one mail under one key, and its errors come at once", function()
+    begin(1024)
+    waiting(1)
+    for _ = 1, 3 do own:ask "/log?key=k" end
+    waiting(2)
+    own:ask "/wrong"
+    local e = told "wrong"
+    assert.same({ "ADDRESS", "not_sent" }, { e.code, e.outcome })
+    own:ask "/log?key=k&to=bob@example.com"
+    local line = logged "is not in the outbox"
+    assert.matches("[error]", line, 1, true)
+    assert.matches('key "k", to b***@example.com): OPTION: the key "k" belongs to a mail with other content', line, 1, true)
+    assert.equal(2, own:run [[ return assert(mail.store:counts()).waiting ]])
+  end)
+
+  it("to one who wants none is logged, without the address", function()
+    begin(1024)
+    own:run [[ assert(mail.store:suppress("carol@example.com", "unsubscribed", "link", 1700000000)) ]]
+    own:ask "/log?to=carol@example.com"
+    assert.equal("queued", told "log".outcome)
+    assert.matches("to c***@example.com): ADDRESS: c***@example.com is on the suppression list", logged "is not in the outbox", 1, true)
+    assert.is_nil(own:log():find("carol@", 1, true))
+  end)
+
+  it("is stored when the store comes back soon, and logged when it does not", function()
+    begin(1024)
+    waiting(1)
+    server:kill()
+    own:ask "/log?key=soon"
+    server:start()
+    waiting(2)
+    server:kill()
+    own:ask "/log?key=lost"
+    local line = logged 'key "lost"'
+    server:start()
+    assert.matches("[error]", line, 1, true)
+    assert.matches("be in the outbox", line:gsub("is not in", "be in"), 1, true)
+    assert.matches("to l***@example.com): FILE: the store", line, 1, true)
+    assert.is_nil(own:log():find("p@ss", 1, true))
+    assert.is_nil(own:log():find("log@example.com", 1, true))
+    assert.equal(2, own:run [[ return assert(mail.store:counts()).waiting ]])
+  end)
+
+  it("is refused with the way out where there is no timer", function()
+    begin(1)
+    own:ask "/log"
+    for _, phase in ipairs { "init_worker", "log" } do
+      local e = told(phase)
+      assert.same({ "OPTION", "queue", "not_sent", true }, { e.code, e.detail, e.outcome, e.retry }, phase)
+      assert.matches("too many pending timers", e.cause)
+      assert.matches("lua_max_pending_timers", e.remedy)
+    end
+    assert.equal(0, own:run [[ return assert(mail.store:counts()).waiting ]])
+    local e = own:run [[ return in_init[2] ]]
+    assert.same({ "OPTION", "phase", "not_sent" }, { e.code, e.detail, e.outcome })
+    assert.matches("timer made in init_worker_by_lua", e.remedy)
+  end)
+end)
+
 describe("pumps in workers", function()
   local MAILS, KILLS = 300, 20
 

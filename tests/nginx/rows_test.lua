@@ -302,6 +302,7 @@ ROWS["phases without sockets (`init`, `init_worker`, `exit_worker`, `set`, `head
     assert.same({ "OPTION", "phase", "not_sent", false }, { e.code, e.detail, e.outcome, e.retry }, phase)
     assert.matches("no sockets in " .. phase .. "_by_lua", e.cause, 1, true)
     assert.matches(phase == "exit_worker" and "handler or a timer" or "ngx.timer.at(0, f", e.remedy, 1, true)
+    assert.equal(phase ~= "exit_worker", e.remedy:find("add queue = true", 1, true) == 1, phase)
   end
   assert.equal(0, #box:mails())
   local e = rig:run [[ return said_in_init ]]

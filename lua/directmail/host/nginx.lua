@@ -211,12 +211,25 @@ local NO_SOCKETS = {
 }
 
 --- May this code wait for a socket?
--- @return true; or nil, cause and remedy
+-- @return true; or nil, cause, remedy and whether `later` works here
 function M.ready()
   local phase = ngx.get_phase()
   local remedy = NO_SOCKETS[phase]
   if not remedy then return true end
-  return nil, ("nginx has no sockets in %s_by_lua"):format(phase), remedy
+  return nil, ("nginx has no sockets in %s_by_lua"):format(phase), remedy, remedy == TIMER
+end
+
+local handed                    -- what waits in this worker for a timer
+
+--- Have something done in a timer, which may wait for sockets: for phases that may not.
+-- @tparam function run called as `run(last)`; it returns seconds after which it is called again, unless it was the last time; or nil
+-- @treturn boolean true; or false, why: it will not be done
+function M.later(run)
+  handed = handed or require "directmail.nginx.background".new {
+    most = limits.background_mails, pumps = limits.background_pumps, host = M, send = function(entry, last) return entry(last) end,
+    on_change = function() end,
+  }
+  return handed:push(run)
 end
 
 local IP = "^[%d.]+$"

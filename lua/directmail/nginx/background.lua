@@ -53,6 +53,7 @@ local function pump(_, self)
 end
 
 --- Have a timer for what waits, if there are fewer than there may be.
+-- @treturn ?string why there is none more
 function Queue:wake()
   if self.running >= self.pumps then return end
   self.running = self.running + 1
@@ -60,25 +61,26 @@ function Queue:wake()
   if ok then return end
   self.running = self.running - 1
   self.host.log("error", "no timer for mails in the background: " .. tostring(why))
+  return "nginx gives no timer: " .. tostring(why)
 end
 
 --- Let a mail wait.
 -- @param entry
--- @treturn boolean false: it is full
+-- @treturn boolean true; or false, why: it is full, or there is no timer
 function Queue:push(entry)
   if self:waiting() >= self.most then
     self:wake()
-    return false
+    return false, ("%d mails wait in this worker already"):format(self.most)
   end
   self.last = self.last + 1
   self[self.last] = entry
   self.on_change(self:waiting())
-  self:wake()
+  local why = self:wake()
   if self.running > 0 then return true end
   self[self.last] = nil         -- nobody would send it
   self.last = self.last - 1
   self.on_change(self:waiting())
-  return false
+  return false, why
 end
 
 return M
