@@ -206,6 +206,7 @@ typedef struct dm_mail {
     dm_view mail_from;                      /* envelope: checked addresses; empty = "<>" */
     const dm_view *rcpt_to;
     size_t rcpt_count;
+    bool all_or_none;                       /* sent only when the server accepts every recipient */
     const dm_field *fields;                 /* in the order in which they are written */
     size_t field_count;
     dm_view text, html, calendar;           /* UTF-8; p == NULL: none */
@@ -227,6 +228,7 @@ bool dm_message_dots(const dm_message *m);          /* a line of it may begin wi
 dm_view dm_message_mail_from(const dm_message *m);  /* the envelope, until dm_message_free() */
 size_t dm_message_rcpt_count(const dm_message *m);
 dm_view dm_message_rcpt(const dm_message *m, size_t i);
+bool dm_message_all_or_none(const dm_message *m);
 
 /* Pull the message. Appends up to about 'max' octets to 'out' (dots not
 ** stuffed): DM_OK and more is left; DM_END: that was all; DM_AGAIN: bring up to

@@ -235,7 +235,12 @@ function connection:verdict(job, outcome, said, refused)
       now = host.now(), remedy = host.remedy,
     }
   end
-  if outcome ~= "sent" then return nil, failure.new(outcome, said, context) end
+  if outcome ~= "sent" then
+    if refused and built.fields.all_or_none and said.step == "rcpt" and said.code and said.error ~= "LOST" then
+      return nil, failure.none(outcome, said, refused, built.to, context)
+    end
+    return nil, failure.new(outcome, said, context)
+  end
   local out, accepted = {}, built.to
   if refused then
     local no = {}

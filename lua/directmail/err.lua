@@ -2,7 +2,8 @@
 -- Its fields: `code` (one of `NAMES`), `detail` (the service's own code, or a word such as
 -- `expired`), `cause` and `remedy` (sentences), `outcome` (`not_sent`, `refused`, `unknown`),
 -- `retry` (the same thing may work later), `after` (seconds to wait before that), `blame`,
--- `reply` (the server's text), `request_id`, `where = { step=, peer=, seconds= }`.
+-- `reply` (the server's text), `request_id`, `where = { step=, peer=, seconds= }`, `refused` (of a mail with `all_or_none`:
+-- `{ { address=, reply=, cause= }, … }`).
 -- `tostring(e)` is one line; docs/errors.md explains each code.
 -- @module directmail.err
 local codes = require "directmail.data.codes"
@@ -19,8 +20,9 @@ for i, row in ipairs(codes) do
 end
 
 local FIELDS = { code = "string", detail = "string", cause = "string", remedy = "string", outcome = "string",
-  retry = "boolean", after = "number", blame = "string", reply = "string", request_id = "string", where = "table" }
-local ORDER = { "code", "detail", "cause", "remedy", "outcome", "retry", "after", "blame", "reply", "request_id", "where" }
+  retry = "boolean", after = "number", blame = "string", reply = "string", request_id = "string", where = "table",
+  refused = "table" }
+local ORDER = { "code", "detail", "cause", "remedy", "outcome", "retry", "after", "blame", "reply", "request_id", "where", "refused" }
 local OUTCOMES = { not_sent = "not sent", refused = "refused", unknown = "outcome unknown" }
 
 -- Octets of the UTF-8 sequence at `i`, RFC 3629; 0 when there is none.
@@ -75,6 +77,22 @@ end
 
 local meta = { __name = "directmail.err" }
 
+local function same(text) return text end
+
+-- A list of recipients that were refused, copied, each text as `make` gives it. It may come from a store.
+local function list_of(refused, make)
+  local list = {}
+  for i = 1, #refused do
+    local one = refused[i]
+    local copy = {}
+    for _, name in ipairs { "address", "reply", "cause" } do
+      if type(one) == "table" and type(one[name]) == "string" then copy[name] = make(one[name]) end
+    end
+    if copy.address then list[#list + 1] = copy end
+  end
+  return list
+end
+
 --- Make an error.
 -- @tparam table fields as above; `outcome` defaults to `not_sent`, `retry` to false, `cause` to
 --   the code's own sentence; strings are made printable
@@ -98,6 +116,7 @@ function M.new(fields)
     local where = e.where
     e.where = { step = where.step, peer = where.peer and M.printable(where.peer), seconds = where.seconds }
   end
+  if e.refused then e.refused = list_of(e.refused, M.printable) end
   return setmetatable(e, meta)
 end
 
@@ -159,6 +178,7 @@ function M.report(e)
   line("where", e.where and place(e.where))
   line("cause", e.cause .. (detail and not said and " (" .. detail .. ")" or ""))
   line("remedy", e.remedy)
+  for _, one in ipairs(e.refused or {}) do line("refused", one.address .. (one.reply and ": " .. one.reply or "")) end
   local look = {}
   if e.request_id and e.request_id ~= "" then look[1] = "RequestId " .. e.request_id end
   -- a reply code, or a code of the API such as InvalidMailAddress.NotFound
@@ -178,6 +198,7 @@ function M.plain(e)
   if plain.where then
     plain.where = { step = plain.where.step, peer = plain.where.peer, seconds = plain.where.seconds }
   end
+  if plain.refused then plain.refused = list_of(plain.refused, same) end
   return plain
 end
 

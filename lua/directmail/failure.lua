@@ -107,4 +107,49 @@ function M.new(outcome, said, context)
   }
 end
 
+--- Does this refusal of a recipient say "not in this transaction", and nothing of its mailbox (RFC 5321, 4.5.3.1.10)?
+-- @tparam table said of the engine
+-- @treturn boolean
+function M.is_crowded(said) return said.code == 452 and not (said.enhanced or ""):find "^4%.2%." end
+
+-- The first refusal by a server that took some recipients and takes no more of one mail. The rest gets no transaction of its own, which
+-- could fail behind the first one. A server whose disk is full (RFC 3463, 3.4) says nothing of a number.
+local function limit_in(refused, to)
+  for i = 1, #refused < #to and #refused or 0 do
+    if M.is_crowded(refused[i]) and not (refused[i].enhanced or ""):find "^4%.3%." then return refused[i] end
+  end
+end
+
+--- The error of a mail that was for all recipients or for none (`all_or_none`), when not all were accepted.
+-- @tparam string outcome "refused" or "not_sent"
+-- @tparam table said the refusal that decided, of the engine
+-- @tparam table refused all of them, `{ rcpt =, … }` as the engine tells them
+-- @tparam {string,...} to the recipients
+-- @tparam table context as of `new`
+-- @treturn table err, with `refused`; `retry` when each refusal may end by itself, `after` the longest of their times
+function M.none(outcome, said, refused, to, context)
+  local limit = outcome == "not_sent" and limit_in(refused, to)
+  local e, list, retry, after = M.new(outcome, limit or said, context), {}, not limit, nil
+  for i = 1, #refused do
+    local one = M.new("refused", refused[i], context)
+    list[i] = { address = to[refused[i].rcpt], reply = one.reply, cause = one.cause }
+    retry = retry and one.retry
+    if one.after then after = math.max(after or 0, one.after) end
+  end
+  local otherwise = "to send to those that are accepted"
+  if limit then
+    e.cause = "the server takes no more recipients of one mail"
+    e.remedy = ("send to fewer recipients at a time, at most %d"):format(#to - #refused)
+    otherwise = "to send to the others after these"
+  end
+  if #to > 1 then
+    local who = list[1].address .. (#list > 1 and " and others" or "")
+    e.cause = ("%d of %d recipients refused (%s), and nobody got the mail: %s"):format(#list, #to, who, e.cause)
+    if #list < #to then e.remedy = ("%s; or leave all_or_none away, %s"):format(e.remedy, otherwise) end
+  end
+  local fields = { refused = list, retry = retry, after = retry and after or nil }
+  for _, name in ipairs { "code", "detail", "cause", "remedy", "outcome", "blame", "reply", "where" } do fields[name] = e[name] end
+  return err.new(fields)
+end
+
 return M

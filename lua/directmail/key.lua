@@ -190,6 +190,7 @@ function M.earlier(key, job)
     if known.code == name then fields.code = name end
   end
   if type(known.where) == "table" then fields.where = known.where end
+  if type(known.refused) == "table" then fields.refused = known.refused end
   fields.cause = words.cause:format(err.printable(key), fields.cause or words.because)
   if job.state == "unknown" then fields.remedy = words.remedy end
   return nil, err.new(fields)

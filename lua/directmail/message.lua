@@ -19,7 +19,7 @@ local TYPES = {
   unsubscribe = LIST, priority = TEXT, message_id = TEXT, date = { string = true, number = true }, in_reply_to = LIST,
   references = LIST, via = TEXT, on_unknown = TEXT, allow_placeholders = { boolean = true }, ip_pool = TEXT,
   raw = TEXT, size_limit = { number = true, boolean = true }, timeout = { number = true }, boundary = TEXT,
-  key = TEXT, queue = { boolean = true }, template = LIST, data = { table = true },
+  key = TEXT, queue = { boolean = true }, all_or_none = { boolean = true }, template = LIST, data = { table = true },
 }
 
 --- Their names.
@@ -451,7 +451,7 @@ end
 -- What may stand beside a finished message: who sends, who receives, how it travels.
 local BESIDE_RAW = {
   raw = true, from = true, to = true, cc = true, bcc = true, via = true, on_unknown = true, size_limit = true, timeout = true,
-  key = true, queue = true,
+  key = true, queue = true, all_or_none = true,
 }
 
 local function is_given(list) return list ~= nil and list ~= "" and not (type(list) == "table" and next(list) == nil) end
@@ -600,7 +600,7 @@ local spare
 
 local function new_tables()
   return {
-    mail_from = nil, rcpt_to = nil, fields = nil, text = nil, html = nil, boundary = nil,
+    mail_from = nil, rcpt_to = nil, all_or_none = nil, fields = nil, text = nil, html = nil, boundary = nil,
     plain = { { "From", "mailboxes" }, { "To", "mailboxes" }, { "Subject", "text" }, { "Date", "tokens" }, { "Message-ID", "tokens" } },
   }
 end
@@ -616,7 +616,7 @@ local function lay_out_plain(d, text, html, boundary)
   local tables = spare or new_tables()
   spare = nil
   tables.mail_from, tables.rcpt_to, tables.fields = d.from.address, d.to, plain_fields(tables.plain, d)
-  tables.text, tables.html, tables.boundary = text, html, boundary
+  tables.text, tables.html, tables.boundary, tables.all_or_none = text, html, boundary, d.fields.all_or_none
   local built, why = core.message(tables)
   tables.fields, tables.text, tables.html = nil, nil, nil       -- nothing large is kept for the next
   spare = tables
@@ -719,7 +719,8 @@ function M.lay_out(d, settings, host)
     built, why = lay_out_plain(d, text, html, boundary)
   else
     built, why = core.message {
-      mail_from = d.from.address, rcpt_to = d.to, raw = raw, fields = not raw and header_fields(d) or nil, text = text, html = html,
+      mail_from = d.from.address, rcpt_to = d.to, all_or_none = fields.all_or_none, raw = raw,
+      fields = not raw and header_fields(d) or nil, text = text, html = html,
       calendar = calendar, calendar_method = method, parts = #parts > 0 and parts or nil, boundary = boundary,
     }
   end

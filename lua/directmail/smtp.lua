@@ -3,6 +3,7 @@
 local connection = require "directmail.connection"
 local core = require "directmail.core"
 local err = require "directmail.err"
+local failure = require "directmail.failure"
 local limits = require "directmail.data.limits"
 local message = require "directmail.message"
 local region = require "directmail.region"
@@ -105,11 +106,6 @@ function M.prepare(settings, built)
   return at, who
 end
 
--- Does this refusal of a recipient say "not in this transaction", and nothing of its mailbox (RFC 5321, 4.5.3.1.10)?
-local function crowded(said)
-  return said.code == 452 and not (said.enhanced or ""):find "^4%.2%."
-end
-
 -- One conversation. The third result is the recipients that would not fit into it.
 local function dialogue(mail, built, at, who, timeout)
   local receipt, e, again, left
@@ -137,7 +133,7 @@ end
 function M.left(built, refused)
   local left = {}
   for _, one in ipairs(refused or NOBODY) do
-    if crowded(one) then left[#left + 1] = built.to[one.rcpt] end
+    if failure.is_crowded(one) then left[#left + 1] = built.to[one.rcpt] end
   end
   return left
 end

@@ -14,7 +14,7 @@ function M.check(transport)
 end
 
 --- Hand a message over.
--- The transport's `send(self, envelope, message)` gets `{ from=, to={address…}, message_id=, key= }` and an object with
+-- The transport's `send(self, envelope, message)` gets `{ from=, to={address…}, message_id=, key=, all_or_none= }` and an object with
 -- `size()`, `bytes()`, `write(fn)`. It returns a table (put into the receipt), or nil and an error: a `directmail.error` says
 -- itself what the outcome is; anything else leaves it unknown.
 -- @tparam table mail the mail object
@@ -25,7 +25,8 @@ function M.send(mail, draft, built)
   local transport, start = mail.settings.transport, mail.host.tick()
   local to = {}
   for i = 1, #built.to do to[i] = built.to[i] end
-  local got, e = transport:send({ from = built.mail_from, to = to, message_id = built.message_id, key = draft.fields.key }, message.handle(built))
+  local got, e = transport:send({ from = built.mail_from, to = to, message_id = built.message_id, key = draft.fields.key,
+    all_or_none = draft.fields.all_or_none }, message.handle(built))
   if not got then
     if err.is(e) then return nil, e end
     return nil, err.new {

@@ -34,7 +34,7 @@ struct dm_message {
     segment *segments;
     size_t count;
     uint64_t size;
-    bool eight, dots;
+    bool eight, dots, all_or_none;
     /* how far it was pulled */
     size_t at;
     uint64_t done;              /* octets of segment 'at' */
@@ -429,6 +429,7 @@ static dm_message *new_block(const dm_mail *mail) {
     m->segments = (segment *)(m + 1);
     m->rcpt_to = (dm_view *)(m->segments + segments);
     m->rcpt_count = mail->rcpt_count;
+    m->all_or_none = mail->all_or_none;
     char *to = (char *)(m->rcpt_to + mail->rcpt_count);
     m->mail_from = (dm_view){to, mail->mail_from.n};
     if (mail->mail_from.n > 0) memcpy(to, mail->mail_from.p, mail->mail_from.n);
@@ -490,6 +491,7 @@ bool dm_message_dots(const dm_message *m) { return m->dots; }
 dm_view dm_message_mail_from(const dm_message *m) { return m->mail_from; }
 size_t dm_message_rcpt_count(const dm_message *m) { return m->rcpt_count; }
 dm_view dm_message_rcpt(const dm_message *m, size_t i) { return m->rcpt_to[i]; }
+bool dm_message_all_or_none(const dm_message *m) { return m->all_or_none; }
 
 /* ---- pulling -------------------------------------------------------------*/
 

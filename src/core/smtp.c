@@ -473,6 +473,8 @@ static void pump(dm_smtp *s) {
             say_mail(s, m);
         } else if (m->next <= dm_message_rcpt_count(m->m)) {
             say_rcpt(s, m, m->next++ - 1);
+        } else if (dm_message_all_or_none(m->m) && m->accepted < dm_message_rcpt_count(m->m)) {
+            return;                         /* RFC 2920, 3.1: behind a DATA of the same group there is no way back */
         } else {
             m->next++;
             s->cur = NULL;
@@ -601,19 +603,29 @@ static bool add_refusal(slot *m, size_t rcpt, note why) {
     return true;
 }
 
+/* All recipients were wanted, and not all were taken: the first that was refused for good is why, else the first. */
+static void settle_none(slot *m) {
+    for (size_t i = 0; i < m->refused_count; i++)
+        if (m->refused[i].why.said.reply >= 500) settle(m, DM_REFUSED, m->refused[i].why);
+    settle(m, DM_NOT_SENT, m->refused[0].why);
+}
+
 static void on_rcpt(dm_smtp *s, slot *m, const expect *e, const dm_reply *r, dm_view in, int class) {
     m->answered++;
     if (class == 2) {
         m->accepted++;
-        return;
+    } else {
+        note why = note_reply(&m->words, DM_E_REFUSED, DM_STEP_RCPT, r, in);
+        if (!add_refusal(m, e->rcpt, why)) {
+            stop_words(s, DM_E_MEMORY, DM_STEP_RCPT, "", "not enough memory");
+            return;
+        }
     }
-    note why = note_reply(&m->words, DM_E_REFUSED, DM_STEP_RCPT, r, in);
-    if (!add_refusal(m, e->rcpt, why)) {
-        stop_words(s, DM_E_MEMORY, DM_STEP_RCPT, "", "not enough memory");
-        return;
-    }
-    if (m->answered == dm_message_rcpt_count(m->m) && m->accepted == 0) {
-        settle(m, DM_REFUSED, m->refused[0].why);
+    if (m->refused_count == 0 || m->answered < dm_message_rcpt_count(m->m)) return;
+    bool all = dm_message_all_or_none(m->m);
+    if (all || m->accepted == 0) {
+        if (all) settle_none(m);
+        else settle(m, DM_REFUSED, m->refused[0].why);
         if (s->cur == m) leave_transaction(s, m);       /* DATA was not written yet */
     }
 }
@@ -745,7 +757,10 @@ static void on_reply(dm_smtp *s, const dm_reply *r, dm_view in) {
     case QUIT: s->state = OVER; break;
     }
     if (r->code == 421 && !dead(s)) {       /* RFC 5321, 3.8: the server closes; what it did not answer was not sent */
-        if (m && m->next > 0 && !m->settled) refuse(m, &e, r, in);
+        if (m && m->next > 0 && !m->settled) {
+            if (m->refused_count > 0 && dm_message_all_or_none(m->m)) settle_none(m);
+            else refuse(m, &e, r, in);
+        }
         stop(s, note_reply(&s->words, DM_E_LOST, step, r, in), DM_NOT_SENT);
     }
 }

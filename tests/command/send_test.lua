@@ -316,6 +316,23 @@ describe("directmail send", function()
     assert.matches("\nrefused  invalid@sandbox%.example: [^\n]*559", out)
   end)
 
+  it("sends to nobody with --all-or-none when one is refused", function()
+    local sh = [["$0" send --via smtp --to ann@example.net --to invalid@sandbox.example --subject s --text t --all-or-none
+      "$0" send --via smtp --to ann@example.net --to defer@sandbox.example --subject s --text t --all-or-none --json
+      printf 'Subject: x\n\nHi\n' | "$0" send --via smtp --eml - --to ann@example.net --to full@sandbox.example --all-or-none --json
+      "$0" send --via smtp --to ann@example.net --to bob@example.net --subject s --text t --all-or-none]]
+    local code, out, err = command.run { "sandbox", "--", "sh", "-c", sh, command.exe }
+    assert.equal(0, code, err)
+    assert.matches("1 of 2 recipients refused %(invalid@sandbox%.example%), and nobody got the mail", err)
+    assert.matches("\n  refused  invalid@sandbox%.example: 559", err)
+    assert.matches("or leave %-%-all%-or%-none away", err)
+    local later, full = (out .. err):match '({"ok":false[^\n]+defer@[^\n]+})\n', (out .. err):match '({"ok":false[^\n]+full@[^\n]+})\n'
+    later, full = cjson.decode(later), cjson.decode(full)
+    assert.same({ "not_sent", true, "defer@sandbox.example" }, { later.outcome, later.retry, later.refused[1].address })
+    assert.same({ "refused", "full@sandbox.example" }, { full.outcome, full.refused[1].address })
+    assert.equal(1, select(2, out:gsub("sent by SMTP", "")))
+  end)
+
   it("sends a mail with a key once, and keeps a queued one for the outbox", function()
     local store = folder .. "/store.db"
     local sh = [["$0" send --to ann@example.net --subject s --text t --key k1 --store "$1"

@@ -17,10 +17,11 @@ typedef struct server {
     bool pipelining, no_ehlo, eightbit, starttls, auth, refuse_auth, refuse_mail, strict_data, quit_silent;
     const char *size;           /* "SIZE 100" */
     int banner, rcpt_no[8], data, dot[4];       /* codes; rcpt_no: n-th RCPT of a message is refused with it */
+    int rcpt_first;             /* only so many RCPT of the session are refused so; 0: all */
     /* its state */
     dm_buf in, out;
     bool in_data, after_data, closed;
-    int mails, rcpts, good, took, dots, rsets, datas;
+    int mails, rcpts, asked, good, took, dots, rsets, datas;
     char mail_line[2048];       /* the last one */
     bool taken[8];              /* by the digit that ends the sender's local part: "s0@" ... */
     int from;
@@ -75,6 +76,7 @@ static void command(server *v, const char *line) {
         if (v->refuse_mail) v->good = -1000;
     } else if (!strncmp(line, "RCPT", 4)) {
         int no = v->good < 0 ? 503 : v->rcpt_no[v->rcpts++ % 8];
+        if (v->rcpt_first > 0 && v->asked++ >= v->rcpt_first) no = 0;
         if (no) answer(v, no, "no such user");
         else v->good++, answer(v, 250, "Rcpt Ok");
     } else if (!strncmp(line, "DATA", 4)) {
@@ -126,7 +128,7 @@ static void server_hear(server *v, const char *p, size_t n) {
 
 /* ---- messages ------------------------------------------------------------*/
 
-static dm_message *message(int i, size_t rcpts, size_t attached, bool eightbit) {
+static dm_message *message_to(int i, size_t rcpts, bool all, size_t attached, bool eightbit) {
     char from[] = "s0@x.example";
     from[1] = (char)('0' + i);
     dm_view to[128];
@@ -142,6 +144,7 @@ static dm_message *message(int i, size_t rcpts, size_t attached, bool eightbit) 
     mail.mail_from = dm_view_of(from);
     mail.rcpt_to = to;
     mail.rcpt_count = rcpts;
+    mail.all_or_none = all;
     mail.fields = fields;
     mail.field_count = 1;
     mail.text = dm_view_of(".dot\nline\n");
@@ -161,6 +164,8 @@ static dm_message *message(int i, size_t rcpts, size_t attached, bool eightbit) 
     return m;
 }
 
+static dm_message *message(int i, size_t rcpts, size_t attached, bool eightbit) { return message_to(i, rcpts, false, attached, eightbit); }
+
 /* ---- one run -------------------------------------------------------------*/
 
 typedef struct run {
@@ -169,6 +174,7 @@ typedef struct run {
     size_t rcpts, attached, brought;    /* attached octets promised, and brought (0: the same) */
     const char *reader_fails;
     bool eightbit;
+    bool all;                   /* all recipients or none */
     size_t chunk;               /* octets of the server's words that arrive at once; 0: all */
     size_t cut_out, cut_in;     /* the line is cut after so many octets to, from the server; SIZE_MAX: never */
     bool hear_last;             /* after a failed write, what the server said still arrives */
@@ -206,7 +212,7 @@ static void play(run *r, server *v) {
     if (made != DM_OK) fail_msg("%s", err.detail);
     int pushed = 0;
     size_t brought = 0;
-    for (int i = 0; i < r->messages; i++) m[i] = message(i, r->rcpts, r->attached, r->eightbit);
+    for (int i = 0; i < r->messages; i++) m[i] = message_to(i, r->rcpts, r->all, r->attached, r->eightbit);
     for (int k = 0; k < (r->eager ? 2 : 1) && pushed < r->messages; k++, pushed++)
         assert_true(dm_smtp_push(s, pushed, m[pushed]));
     if (pushed == r->messages) dm_smtp_quit(s);
@@ -353,6 +359,101 @@ static void rule_1_22_some_recipients_refused_the_rest_is_sent(void **state) {
     assert_int_equal(r.outcome[0], DM_SENT);
     assert_int_equal(r.refused[0], 1);
     assert_int_equal(v.took, 1);
+}
+
+/* For all or none: a message with the refusals of 'no' (0: taken) is followed by one to the same recipients, who are all taken. */
+static void all_or_none(const int no[3], dm_pipeline mode, run *r, server *v) {
+    server_init(v);
+    memcpy(v->rcpt_no, no, 3 * sizeof *no);
+    v->rcpt_first = 3;
+    *r = a_run();
+    r->options.pipeline = mode;
+    r->rcpts = 3;
+    r->all = true;
+    r->messages = 2;
+    r->eager = mode == DM_PIPELINE_OVERLAP;
+    finish(r, v);
+    assert_int_equal(r->end, DM_WANT_DONE);
+    assert_int_equal(r->outcome[1], DM_SENT);
+    assert_int_equal(r->refused[1], 0);
+    assert_true(v->taken[1]);
+}
+
+static void rule_1_22_all_or_none_one_refused_is_no_data_and_a_reset(void **state) {
+    (void)state;
+    static const struct { int no[3]; dm_outcome outcome; int reply; size_t refused; } rows[] = {
+        {{0, 550, 0}, DM_REFUSED, 550, 1},      {{550, 0, 0}, DM_REFUSED, 550, 1},      {{0, 0, 550}, DM_REFUSED, 550, 1},
+        {{450, 0, 551}, DM_REFUSED, 551, 2},    {{550, 551, 452}, DM_REFUSED, 550, 3},  {{0, 452, 452}, DM_NOT_SENT, 452, 2},
+        {{451, 450, 452}, DM_NOT_SENT, 451, 3}, {{0, 0, 450}, DM_NOT_SENT, 450, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int mode = DM_PIPELINE_GROUP; mode <= DM_PIPELINE_OFF; mode++) {
+            run r;
+            server v;
+            all_or_none(rows[i].no, (dm_pipeline)mode, &r, &v);
+            assert_int_equal(r.outcome[0], rows[i].outcome);
+            assert_int_equal(r.said[0].reply, rows[i].reply);
+            assert_int_equal(r.said[0].step, DM_STEP_RCPT);
+            assert_int_equal(r.refused[0], rows[i].refused);
+            assert_false(v.taken[0]);
+            assert_int_equal(v.datas, 1);       /* the second one's: nothing of the first left */
+            assert_int_equal(v.rsets, 1);
+        }
+}
+
+static void rule_1_22_all_or_none_waits_for_every_recipient_before_data(void **state) {
+    (void)state;
+    static const int none[3] = {0, 0, 0};
+    for (int mode = DM_PIPELINE_GROUP; mode <= DM_PIPELINE_OFF; mode++) {
+        run r;
+        server v;
+        all_or_none(none, (dm_pipeline)mode, &r, &v);
+        assert_int_equal(r.outcome[0], DM_SENT);
+        assert_int_equal(v.took, 2);
+        assert_int_equal(v.rsets, 0);
+        /* EHLO; MAIL RCPT; DATA; body; MAIL RCPT; DATA; body QUIT - overlap: the second envelope rides behind the first dot */
+        if (mode == DM_PIPELINE_GROUP) assert_int_equal(r.writes, 7);
+        if (mode == DM_PIPELINE_OVERLAP) assert_int_equal(r.writes, 6);
+    }
+}
+
+static void rule_2_10_all_or_none_holds_over_several_groups(void **state) {
+    (void)state;
+    for (int refuses = 0; refuses < 2; refuses++) {
+        server v;
+        server_init(&v);
+        v.rcpt_no[7] = refuses ? 550 : 0;
+        v.rcpt_first = 8;
+        run r = a_run();
+        r.rcpts = 120;
+        r.all = true;
+        finish(&r, &v);
+        assert_int_equal(r.end, DM_WANT_DONE);
+        assert_int_equal(r.outcome[0], refuses ? DM_REFUSED : DM_SENT);
+        assert_int_equal(r.refused[0], refuses);
+        assert_int_equal(r.writes, refuses ? 4 : 5);    /* EHLO; MAIL and 99 RCPT; 21 RCPT; QUIT, or DATA and body */
+        assert_int_equal(v.datas, !refuses);
+    }
+}
+
+static void rule_1_13_all_or_none_a_421_to_a_recipient_is_not_sent_unless_one_was_refused_for_good(void **state) {
+    (void)state;
+    for (int good = 0; good < 2; good++)
+        for (int mode = DM_PIPELINE_GROUP; mode <= DM_PIPELINE_OFF; mode++) {
+            server v;
+            server_init(&v);
+            v.rcpt_no[0] = good ? 550 : 0;
+            v.rcpt_no[1] = 421;
+            run r = a_run();
+            r.options.pipeline = (dm_pipeline)mode;
+            r.rcpts = 3;
+            r.all = true;
+            finish(&r, &v);
+            assert_int_equal(r.end, DM_WANT_FAIL);
+            assert_int_equal(r.outcome[0], good ? DM_REFUSED : DM_NOT_SENT);
+            assert_int_equal(r.said[0].reply, good ? 550 : 421);
+            assert_int_equal(v.datas, 0);
+        }
 }
 
 static void rule_2_7_all_recipients_refused_and_still_354_ends_with_a_lone_dot(void **state) {
@@ -1001,6 +1102,9 @@ typedef struct dialogue {
 
 static void d_plain(server *v, run *r) { (void)v, (void)r; }
 static void d_partial(server *v, run *r) { v->rcpt_no[1] = 550, r->rcpts = 3; }
+static void d_all(server *v, run *r) { (void)v, r->rcpts = 3, r->all = true; }
+static void d_all_550(server *v, run *r) { v->rcpt_no[1] = 550, v->rcpt_first = 3, r->rcpts = 3, r->all = true; }
+static void d_all_452(server *v, run *r) { v->rcpt_no[2] = 452, r->rcpts = 3, r->all = true; }
 static void d_none_554(server *v, run *r) { (void)r, v->rcpt_no[0] = 550, v->strict_data = true; }
 static void d_none_354(server *v, run *r) { (void)r, v->rcpt_no[0] = 550; }
 static void d_dot_452(server *v, run *r) { (void)r, v->dot[0] = 452; }
@@ -1018,7 +1122,8 @@ static void d_starttls(server *v, run *r) {
 }
 
 static const dialogue dialogues[] = {
-    {"plain", d_plain}, {"partial", d_partial}, {"all refused, 554", d_none_554}, {"all refused, 354", d_none_354},
+    {"plain", d_plain}, {"partial", d_partial}, {"all or none", d_all}, {"all or none, 550", d_all_550}, {"all or none, 452", d_all_452},
+    {"all refused, 554", d_none_554}, {"all refused, 354", d_none_354},
     {"452 to the dot", d_dot_452}, {"421 to the dot", d_dot_421}, {"421 to RCPT", d_rcpt_421}, {"436 to MAIL", d_mail_436},
     {"reader", d_reader}, {"auth", d_auth}, {"starttls", d_starttls},
 };
@@ -1125,6 +1230,10 @@ int main(void) {
         cmocka_unit_test(rule_1_12_an_old_server_gets_helo),
         cmocka_unit_test(rule_2_10_a_group_waits_at_a_hundred_replies),
         cmocka_unit_test(rule_1_22_some_recipients_refused_the_rest_is_sent),
+        cmocka_unit_test(rule_1_22_all_or_none_one_refused_is_no_data_and_a_reset),
+        cmocka_unit_test(rule_1_22_all_or_none_waits_for_every_recipient_before_data),
+        cmocka_unit_test(rule_2_10_all_or_none_holds_over_several_groups),
+        cmocka_unit_test(rule_1_13_all_or_none_a_421_to_a_recipient_is_not_sent_unless_one_was_refused_for_good),
         cmocka_unit_test(rule_2_7_all_recipients_refused_and_still_354_ends_with_a_lone_dot),
         cmocka_unit_test(rule_2_8_data_refused_after_good_recipients_sends_no_body),
         cmocka_unit_test(rule_1_13_a_421_ends_the_session_and_what_was_not_asked_was_not_sent),

@@ -6,13 +6,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static dm_message *message(void) {
+static dm_message *message(bool all) {
     dm_view to[2] = {dm_view_of("a@x.example"), dm_view_of("b@x.example")};
     dm_mail mail;
     memset(&mail, 0, sizeof mail);
     mail.mail_from = dm_view_of("s@x.example");
     mail.rcpt_to = to;
     mail.rcpt_count = 2;
+    mail.all_or_none = all;
     mail.text = dm_view_of(".hi\n");
     mail.boundary = dm_view_of("b");
     dm_message *m;
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     dm_smtp *s;
     dm_error err;
     if (dm_smtp_new(&s, &o, &err) != DM_OK) abort();
-    dm_message *m[2] = {message(), message()};
+    dm_message *m[2] = {message(size & 1), message(size & 2)};
     int pushed = 0, results = 0;
     while (pushed < 2 && dm_smtp_push(s, pushed, m[pushed])) pushed++;
     dm_smtp_quit(s);

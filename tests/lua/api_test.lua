@@ -66,6 +66,15 @@ describe("mail:send by the API", function()
     assert.is_truthy(got.raw:find(receipt.message_id, 1, true))
   end)
 
+  it("is for all or none as it is: all_or_none changes neither the way nor what is asked", function()
+    local fields = hello { to = { "ann@example.net", "bob@example.net" }, message_id = "<1@mail.example.com>" }
+    local plain = assert(mail_of():preview(fields))
+    fields.all_or_none = true
+    assert.same(plain, assert(mail_of():preview(fields)))
+    local receipt = assert(mail_of():send(fields))
+    assert.same({ "api", fields.to }, { receipt.via, receipt.accepted })
+  end)
+
   it("is chosen when there are AccessKeys, and SMTP when a message needs it, with the reason", function()
     local both = mail_of { smtp = box.urls.smtp, ca = box.ca, smtp_password = box.env.DIRECTMAIL_SMTP_PASSWORD }
     assert.equal("api", assert(both:send(hello())).via)

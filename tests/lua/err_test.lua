@@ -110,4 +110,14 @@ describe("err", function()
     assert.same({ ok = false, code = "QUOTA", outcome = "refused", retry = true, after = 60,
       cause = "the account's quota is used up", where = { step = "dot", seconds = 1 } }, plain)
   end)
+
+  it("lists_who_was_refused_and_passes_over_what_is_no_recipient", function()
+    local given = { { address = "b@x.example", reply = "550 no\27", cause = "c" }, { reply = "550" }, "x", { address = "d@x.example", reply = 7 } }
+    local e = err.new { code = "REFUSED", outcome = "refused", refused = given }
+    local want = { { address = "b@x.example", reply = "550 no\\27", cause = "c" }, { address = "d@x.example" } }
+    assert.same(want, e.refused)
+    assert.same(want, err.plain(e).refused)
+    assert.are_not.equal(e.refused, err.plain(e).refused)
+    assert.is_truthy(err.report(e):find("\n  refused  b@x.example: 550 no\\27\n  refused  d@x.example", 1, true))
+  end)
 end)

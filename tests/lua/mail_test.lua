@@ -88,6 +88,31 @@ describe("mail:send", function()
     assert.is_string(receipt.refused[1].cause)
   end)
 
+  it("is sent to nobody with all_or_none when one is refused, as it stands or finished", function()
+    local to = { "ann@example.net", "invalid@sandbox.example", "defer@sandbox.example" }
+    for _, fields in ipairs { hello { to = to }, { to = to, raw = "Subject: Hello\n\nHi\n" } } do
+      fields.all_or_none = true
+      local receipt, e = mail_of():send(fields)
+      assert.is_nil(receipt)
+      assert.same({ "refused", "559", false, 2 }, { e.outcome, e.detail, e.retry, #e.refused })
+      fields.to = { "ann@example.net", "defer@sandbox.example" }
+      receipt, e = mail_of():send(fields)
+      assert.is_nil(receipt)
+      assert.same({ "not_sent", "450", true, "defer@sandbox.example" }, { e.outcome, e.detail, e.retry, e.refused[1].address })
+      assert.is_true(e.after > 0)
+      fields.to = "defer@sandbox.example"
+      receipt, e = mail_of():send(fields)
+      assert.is_nil(receipt)
+      assert.same({ "not_sent", 1 }, { e.outcome, #e.refused })
+      assert.is_nil(e.cause:find("recipients refused", 1, true), "there are no others to speak of")
+      assert.equal(0, #box:mails())
+      fields.to = { "ann@example.net", "bob@example.net" }
+      assert.same(fields.to, assert(mail_of():send(fields)).accepted)
+      assert.equal(1, #box:mails())
+      box:clear()
+    end
+  end)
+
   it("tells a refusal for good from one for now", function()
     local _, e = mail_of():send(hello { to = "invalid@sandbox.example" })
     assert.same({ "REFUSED", "559", "refused", false, "recipient", "rcpt" }, { e.code, e.detail, e.outcome, e.retry, e.blame, e.where.step })

@@ -435,6 +435,7 @@ describe("message", function()
     end
     for _, name in ipairs { "headers", "track" } do raises({ [name] = "x" }, "field " .. name .. " cannot be a string") end
     raises({ timeout = "5" }, "field timeout cannot be a string")
+    raises({ all_or_none = "yes" }, "field all_or_none cannot be a string")
     raises({ allow_placeholders = "yes" }, "field allow_placeholders cannot be a string")
     raises("hello", "table expected, got string")
     raises({ subjcet = "x" }, 'did you mean "subject"')

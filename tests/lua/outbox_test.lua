@@ -228,6 +228,19 @@ for _, kind in ipairs(KINDS) do
         assert.matches('"detail":"559"', assert(mail.store:list "refused")[1].result)
       end)
 
+      it("keeps to all_or_none", function()
+        local mail, got = mail_of(), {}
+        assert(mail:send(hello { to = { "ann@example.net", "defer@sandbox.example" }, all_or_none = true }))
+        assert(mail:send(hello { key = "k", to = { "ann@example.net", "invalid@sandbox.example" }, all_or_none = true }))
+        run(mail, { on_result = function(r) got[r.err.outcome] = r end })
+        assert.equal(0, copies())
+        assert.same({ "defer@sandbox.example", false }, { got.not_sent.err.refused[1].address, got.not_sent.again == nil })
+        assert.same({ "invalid@sandbox.example", true }, { got.refused.err.refused[1].address, got.refused.again == nil })
+        local receipt, e = mail:send(hello { key = "k", to = { "ann@example.net", "invalid@sandbox.example" }, all_or_none = true })
+        assert.is_nil(receipt)
+        assert.same({ "refused", "invalid@sandbox.example" }, { e.outcome, e.refused[1].address })
+      end)
+
       it("tries again later what is refused for now or did not leave, and each attempt is the same mail", function()
         for _, fault in ipairs { "rcpt:450:once", "mail:drop:once", "connect:drop:once", "data:421:once" } do
           assert(box:set_faults { fault })

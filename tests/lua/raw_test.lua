@@ -169,7 +169,7 @@ describe("raw", function()
   it("refuses_fields_that_make_a_message_and_checks_the_others", function()
     local message = require "directmail.message"
     local beside = { raw = true, from = true, to = true, cc = true, bcc = true, via = true, on_unknown = true, size_limit = true, timeout = true, key = true,
-      queue = true }
+      queue = true, all_or_none = true }
     local values = { attachments = {}, headers = {}, track = {}, allow_placeholders = true, date = 0, data = {} }
     for _, name in ipairs(message.FIELDS) do
       if not beside[name] then refused({ raw = WHOLE, [name] = values[name] or "x" }, "OPTION", name .. " cannot stand beside raw") end

@@ -89,6 +89,38 @@ local function takes(most, answers)
   end
 end
 
+-- A server that takes no more than `most` recipients, and of them as `answers` tells; it hears one command after the other, and what
+-- it took the text for stands in `took`.
+local function one_by_one(most, answers, took)
+  return function(say, hear)
+    say "220 x"
+    local taken, closed = {}, false
+    repeat
+      local line = hear "\r\n"
+      local address = line and line:match "^RCPT TO:<(.-)>"
+      if not line then closed = true
+      elseif line:find "^EHLO" then say("250-x", "250-ENHANCEDSTATUSCODES", "250 PIPELINING")
+      elseif line:find "^RSET" or line:find "^MAIL" then
+        taken = {}
+        say "250 ok"
+      elseif address and answers and answers(address) then say(answers(address))
+      elseif address and #taken >= most then say "452 4.5.3 too many recipients"
+      elseif address then
+        taken[#taken + 1] = address
+        say "250 ok"
+      elseif line:find "^DATA" then
+        say "354 go"
+        hear "\r\n.\r\n"
+        took[#took + 1] = taken
+        say "250 taken"
+      else
+        say "221 bye"
+        closed = true
+      end
+    until closed
+  end
+end
+
 local function recipients(n)
   local list = {}
   for i = 1, n do list[i] = ("r%d@x.example"):format(i) end
@@ -149,6 +181,88 @@ describe("smtp", function()
       receipt, e, _, heard = send({ to = recipients(2) }, how, takes(0))
       assert.is_nil(receipt)
       assert.same({ "refused", "452", true, 1 }, { e.outcome, e.detail, e.retry, #heard })
+    end)
+  end
+
+  for _, pipeline in ipairs { "group", "overlap", "off" } do
+    for by, bulk in pairs { [""] = false, [" by send_all"] = true } do
+      local how = { bulk = bulk, pipeline = pipeline }
+      local where = by .. " with pipeline = " .. pipeline
+
+      it("rule_1_22_all_or_none_sends_to_nobody_when_one_is_refused" .. where, function()
+        local took = {}
+        local fields = { to = recipients(3), all_or_none = true }
+        local receipt, e = send(fields, how, one_by_one(9, function(address)
+          if address:find "^r1" then return "450 4.2.1 try later" end
+          if address:find "^r3" then return "550 5.1.1 no such user" end
+        end, took))
+        assert.is_nil(receipt)
+        assert.same({ "REFUSED", "550", "refused", false, "rcpt" }, { e.code, e.detail, e.outcome, e.retry, e.where.step })
+        assert.same({ "r1@x.example", "r3@x.example" }, { e.refused[1].address, e.refused[2].address })
+        assert.same({ "450 4.2.1 try later", "550 5.1.1 no such user" }, { e.refused[1].reply, e.refused[2].reply })
+        assert.is_string(e.refused[1].cause)
+        assert.matches("^2 of 3 recipients refused %(r1@x%.example and others%), and nobody got the mail: ", e.cause)
+        assert.matches("or leave all_or_none away", e.remedy)
+        receipt, e = send(fields, how, one_by_one(9, function(address) return address:find "^r2" and "451 4.7.1 greylisted" end, took))
+        assert.is_nil(receipt)
+        assert.same({ "451", "not_sent", true, 1 }, { e.detail, e.outcome, e.retry, #e.refused })
+        assert.matches("^1 of 3 recipients refused %(r2@x%.example%), and nobody got the mail: ", e.cause)
+        assert.same({}, took)
+      end)
+
+      it("rule_1_24_all_or_none_begins_no_second_transaction" .. where, function()
+        local took = {}
+        local fields = { to = recipients(4), all_or_none = true }
+        local receipt, e, _, heard = send(fields, how, one_by_one(3, nil, took))
+        assert.is_nil(receipt)
+        assert.same({ "452", "not_sent", false, "r4@x.example" }, { e.detail, e.outcome, e.retry, e.refused[1].address })
+        assert.matches("^send to fewer recipients at a time, at most 3; ", e.remedy)
+        assert.same({ 0, 1 }, { #took, #heard })
+        -- a full disk is no limit of a number
+        receipt, e = send(fields, how, one_by_one(9, function(address) return address:find "^r2" and "452 4.3.1 disk full" end, took))
+        assert.is_nil(receipt)
+        assert.same({ "not_sent", true }, { e.outcome, e.retry })
+        receipt = assert(send(fields, how, one_by_one(4, nil, took)))
+        assert.same({ recipients(4), {} }, { receipt.accepted, receipt.refused })
+        assert.same({ recipients(4) }, took)
+      end)
+    end
+
+    it("rule_1_29_all_or_none_leaves_the_connection_to_the_next_mail_with_pipeline = " .. pipeline, function()
+      local host, took, seen = memory.new(), {}, ""
+      local listener = assert(host.listen("192.0.2.25", 25))
+      host.spawn(function()
+        local sock, rest = listener:accept(), ""
+        sock:settimeouts(nil, nil, 1e7)
+        local function hear(text)
+          while not rest:find(text, 1, true) do
+            local bytes = sock:receiveany(65536)
+            if not bytes then return nil end
+            rest, seen = rest .. bytes, seen .. bytes
+          end
+          local stop = select(2, rest:find(text, 1, true))
+          local found = rest:sub(1, stop)
+          rest = rest:sub(stop + 1)
+          return found
+        end
+        local function say(...)
+          for _, line in ipairs { ... } do sock:send(line .. "\r\n") end
+        end
+        one_by_one(9, function(address) return address:find "^bad" and "550 5.1.1 no such user" end, took)(say, hear)
+        sock:close()
+      end)
+      local mail = assert(mails.new({ smtp = "smtp://192.0.2.25:25", auth = "off", via = "smtp", sender = "a@x.example" }, host, 1))
+      local rows, outcomes = {}, {}
+      for i = 1, 6 do
+        rows[i] = { to = { "good@x.example", i % 2 == 0 and "bad@x.example" or "fine@x.example" }, subject = "s", text = "t", all_or_none = i ~= 6 }
+      end
+      for result in mail:send_all(rows, { connections = 1, pipeline = pipeline }) do
+        outcomes[result.n] = result.ok and #result.receipt.refused or result.err.outcome
+      end
+      assert.same({ 0, "refused", 0, "refused", 0, 1 }, outcomes)      -- the sixth is without the field
+      local both = { "good@x.example", "fine@x.example" }
+      assert.same({ both, both, both, { "good@x.example" } }, took)
+      assert.same({ 1, 2 }, { select(2, seen:gsub("EHLO ", "")), select(2, seen:gsub("RSET\r\n", "")) })
     end)
   end
 

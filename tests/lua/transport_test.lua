@@ -52,7 +52,17 @@ describe("a transport of one's own", function()
     end }:send(hello()))
     assert.same({ "archive", "file-7" }, { receipt.via, receipt.id })
     assert.same({ "ann@example.net" }, seen.envelope.to)
+    assert.is_nil(seen.envelope.all_or_none)
     assert.equal(seen.size, #seen.bytes)
+  end)
+
+  it("is told that a mail is for all or none", function()
+    local told
+    assert(mail_with { name = "x", send = function(_, envelope)
+      told = envelope.all_or_none
+      return {}
+    end }:send(hello { all_or_none = true }))
+    assert.is_true(told)
   end)
 
   it("says itself what a failure means; else it is unknown", function()

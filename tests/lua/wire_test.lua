@@ -1,7 +1,7 @@
 -- Plays the dialogues of tests/wire/ against the engine: whole, then one octet at a time.
 --
 --   # comment
---   ! to a@x.example b@x.example     options: to, from, user, password, tls, pipeline, cleartext_auth, ehlo
+--   ! to a@x.example b@x.example     options: to, from, all_or_none, user, password, tls, pipeline, cleartext_auth, ehlo
 --   S: what the server says, one line    C: what the client must say, one line
 --   M: the body, to its final dot        T: the TLS handshake        X: the line is cut
 --   = sent|refused|not_sent|unknown CODE|- REPLY|- STEP   how the message must end
@@ -47,7 +47,7 @@ end
 -- The engine's own words are consumed from `said`; the script tells what they must be.
 local function play(case, chunk)
   local message = assert(core.message {
-    mail_from = case.from, rcpt_to = case.to, fields = { { "Subject", "text", "hi" } }, text = ".hi\n", boundary = "b",
+    mail_from = case.from, rcpt_to = case.to, all_or_none = case.options.all_or_none, fields = { { "Subject", "text", "hi" } }, text = ".hi\n", boundary = "b",
   })
   local engine = assert(core.smtp(case.options))
   assert(engine:push(1, message))

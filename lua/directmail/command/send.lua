@@ -63,6 +63,7 @@ function M.parser(parser)
   option("--key", "KEY", "one mail, however often this is called with the key (needs --store)")
   parser:flag "--queue" :description "keep it in the store, for directmail outbox run (needs --store)"
   parser:flag "--dry-run" :description "print the message instead of sending it"
+  parser:flag "--all-or-none" :description "send to nobody when the server refuses one of the recipients"
   parser:flag "-v --verbose" :count "0-2" :description "show the dialogue on stderr; -vv with every byte"
   parser:flag "--json" :description "answer as one JSON object"
   parser:flag "--sysexits" :description "end with the codes of sysexits.h (directmail help sendmail lists them)"
@@ -122,6 +123,7 @@ local function message_of(args)
     on_unknown = args.on_unknown, template = args.template, unsubscribe = args.unsubscribe, key = args.key, queue = args.queue,
   }
   local e
+    all_or_none = args.all_or_none,
   if args.template then
     message.data, e = data.read(args)
     if e then return nil, e end
@@ -172,7 +174,7 @@ local function eml_of(args, values)
   local bytes, e = text.read("--eml", args.eml, most_octets(values))
   if not bytes then return nil, e end
   return { raw = bytes, from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, via = args.via, on_unknown = args.on_unknown,
-    key = args.key, queue = args.queue }
+    key = args.key, queue = args.queue, all_or_none = args.all_or_none }
 end
 
 -- An error that names a field, or a setting in Lua's words, names the option instead.
@@ -182,6 +184,7 @@ local function by_option(e)
   if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend"):gsub(", or mail:resolve%(err%)", "")
     :gsub(', or load the template with missing = "empty"', ""):gsub(", or name its folder with partials", "")
     :gsub('give directmail.new { store = "[^"]*" }', "give --store FILE") end
+    :gsub("leave all_or_none away", "leave --all-or-none away")
   return e
 end
 

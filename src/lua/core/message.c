@@ -212,7 +212,7 @@ static dm_part *read_parts(lua_State *L, size_t *count) {
 /***
 Lay out a message: headers and texts are encoded at once, attachments when they are pulled (RFC 5322, RFC 2045).
 @function core.message
-@tparam table mail `{mail_from=, rcpt_to={address…}, fields={{name, "text"|"tokens"|"exact", value} |
+@tparam table mail `{mail_from=, rcpt_to={address…}, all_or_none=bool, fields={{name, "text"|"tokens"|"exact", value} |
   {name, "mailboxes", {{name=, address=}…}}…}, text=, html=, calendar=, calendar_method=,
   parts={{name=, type=, cid=, data=} | {name=, type=, cid=, reader=object, size=octets}…}, boundary=}`,
   or `raw=` a whole message instead of all but the envelope. Texts and names are UTF-8; fields with metamethods are not seen.
@@ -239,6 +239,9 @@ static int message_new(lua_State *L) {
     mail.raw = field_view(L, 1, "raw");
     mail.boundary = field_view(L, 1, "boundary");
     mail.rcpt_to = read_recipients(L, &mail.rcpt_count);
+    push_field(L, 1, "all_or_none");
+    mail.all_or_none = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     mail.fields = read_fields(L, &mail.field_count);
     luaL_checkstack(L, 8, "too many header fields");
     mail.parts = read_parts(L, &mail.part_count);
