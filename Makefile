@@ -132,12 +132,16 @@ install-module: module
 # Where shells look for completions: file names under $(PREFIX)/share.
 COMPLETIONS := bash:bash-completion/completions/directmail zsh:zsh/site-functions/_directmail fish:fish/vendor_completions.d/directmail.fish
 share = '$(DESTDIR)$(PREFIX)/share'
+MAN   := man/man1/directmail.1
 
-install: all install-module     ## install the command, the module and completions under PREFIX=/usr/local (DESTDIR= for packages)
+install: all install-module     ## install the command, the module, completions and man page under PREFIX=/usr/local (DESTDIR= for packages)
 	install -D -m 755 $(B)/directmail '$(DESTDIR)$(PREFIX)/bin/directmail'
 	for c in $(COMPLETIONS); do \
 	    install -d $(share)/"$$(dirname "$${c#*:}")" && \
 	    $(B)/directmail completion "$${c%%:*}" >$(share)/"$${c#*:}" && chmod 644 $(share)/"$${c#*:}" || exit 1; done
+	install -d $(share)/$(dir $(MAN))
+	$(B)/directmail help --man >$(share)/$(MAN)
+	chmod 644 $(share)/$(MAN)
 
 define uninstall
 	rm -f $(SHARED:%='$(call libdir,$(1))/directmail/'%.so)
@@ -150,6 +154,7 @@ endef
 uninstall:                      ## take away what install installed, and nothing else (the same PREFIX, DESTDIR, LUAS)
 	rm -f '$(DESTDIR)$(PREFIX)/bin/directmail'
 	for c in $(COMPLETIONS); do rm -f $(share)/"$${c#*:}"; done
+	rm -f $(share)/$(MAN)
 	$(foreach l,$(LUAS),$(call uninstall,$(l)))
 
 tables:                         ## write the generated tables again from src/data/
@@ -164,7 +169,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev liblua5.3-dev li
              libssl-dev libidn2-dev libcurl4-openssl-dev libc-ares-dev libsqlite3-dev libhiredis-dev libgumbo-dev
 PKG_RUN   := lua-cjson lua-argparse openssl ca-certificates
 PKG_TEST  := lua5.1 lua5.2 lua5.3 luajit2 lua-busted lua-check luarocks libcmocka-dev clang libclang-rt-14-dev python3 python3-dnslib \
-             postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache lua-nginx-dns curl chromium zsh fish \
+             postfix dovecot-core nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache lua-nginx-dns curl chromium zsh fish mandoc man-db \
              redis-server lua-nginx-redis
 PKG_BENCH := postfix libgmime-3.0-dev nginx libnginx-mod-http-lua curl wrk redis-server
 # Some machines have another Node with npm inside, with which Debian's npm does not go together: these only when there is no npm.

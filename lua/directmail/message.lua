@@ -118,6 +118,16 @@ local function sender_of(settings)
   return list
 end
 
+--- The mailbox of the setting `sender`.
+-- @tparam table settings
+-- @treturn table as of `core.addresses`; or nil, err when it is none, or several
+function M.sender(settings)
+  local list, e = sender_of(settings)
+  if not list then return nil, e end
+  if #list == 1 then return list[1] end
+  return refuse("ADDRESS", "sender", #list == 0 and "sender: there is no address" or "sender holds more than one address", "give one address")
+end
+
 local function add_recipients(to, seen, list)
   for i = 1, #list do
     local address = list[i].address

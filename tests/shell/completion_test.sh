@@ -33,6 +33,7 @@ offers 'us-east-1\n' directmail send --region us
 offers 'CreateTag\nCreateTemplate\n' directmail api CreateT
 offers '--TagName\n' directmail api CreateTag --TagN
 offers 'environment\n' directmail help envi
+offers '--man\n' directmail help --ma
 
 build/directmail completion tcsh >"$work/out" 2>&1
 claim_status 2 $? "another shell is refused" "$work/out"

@@ -38,6 +38,10 @@ for file in bash-completion/completions/directmail zsh/site-functions/_directmai
     [ -s "$work/usr/share/$file" ]
     claim $? "the completions lie where the shell looks: $file"
 done
+man -M "$work/usr/share/man" directmail 2>"$log" | grep -q "mail through Alibaba Cloud Direct Mail"
+claim $? "man shows the page" "$log"
+[ "$(stat -c %a "$work/usr/share/man/man1/directmail.1")" = 644 ]
+claim $? "everybody may read it"
 
 touch "$work/usr/share/lua/5.4/directmail/mine.lua"
 make --no-print-directory uninstall B="$work/build" PREFIX="$work/usr" >"$log" 2>&1

@@ -4,6 +4,7 @@ local catalogue = require "directmail.catalogue"
 local cjson = require "cjson"
 local err = require "directmail.err"
 local exit = require "directmail.command.exit"
+local host = require "directmail.host"
 local parameters = require "directmail.command.parameters"
 local settings = require "directmail.command.settings"
 local show = require "directmail.command.answer"
@@ -194,13 +195,11 @@ local function policy(args)
   return exit.OK
 end
 
-local function is_terminal() return (os.execute "test -t 0 && test -t 2") == true end
-
 -- Ask before something is deleted; true, or nil, err.
 local function confirmed(args, params)
   local operation = args.operation
   if not operation or operation.kind ~= "delete" or args.yes then return true end
-  if not is_terminal() then
+  if not (host.is_terminal(0) and host.is_terminal(2)) then
     return usage.wrong(("%s deletes, and there is no terminal to ask at"):format(operation.name), "add --yes")
   end
   local what, word = "yes", "yes"
@@ -259,7 +258,7 @@ end
 local SERIOUS = { exit.UNKNOWN, exit.REFUSED, exit.REPEAT, exit.OURS_REFUSED }
 
 local function all_regions(mail, args, params)
-  local host, tasks, answers, codes = mail.host, {}, {}, {}
+  local tasks, answers, codes = {}, {}, {}
   local began = host.tick()
   local regions = require "directmail.core".regions()
   if mail.settings.api then io.stderr:write(("directmail: api is set (from %s): each region is asked there\n"):format(mail.settings.from.api)) end

@@ -4,6 +4,7 @@ local cjson = require "cjson"
 local csv = require "directmail.csv"
 local err = require "directmail.err"
 local exit = require "directmail.command.exit"
+local log = require "directmail.command.log"
 local settings = require "directmail.command.settings"
 local templates = require "directmail.templates"
 local text = require "directmail.command.text"
@@ -42,6 +43,7 @@ function M.parser(parser)
   parser:flag "--dry-run" :description "print the calls instead of making them; asks nobody"
   parser:flag "-v --verbose" :count "0-2" :description "show the calls on stderr; -vv with the answers"
   parser:flag "--json" :description "answer as one JSON object"
+  log.declare(parser)
 end
 
 -- The column that holds the addresses.
@@ -206,13 +208,19 @@ function M.run(args)
     batch.content, e = read_content(args.content, args.subject)
     if not batch.content then return nil, e end
   end
-  if args.verbose > 0 then
-    batch.on_call = function(call, i, n) io.stderr:write(("* call %d of %d: %s\n"):format(i, n, call.outcome)) end
+  local record
+  function batch.on_call(call, i, n)
+    if args.verbose > 0 then io.stderr:write(("* call %d of %d: %s\n"):format(i, n, call.outcome)) end
+    if call.outcome == "started" then return end
+    local taken = not call.err and { outcome = call.outcome, via = "api", id = call.env_id, request_id = call.request_id } or nil
+    record:mail({}, taken, call.err, { event = "batch", call = i, recipients = call.first and call.last - call.first + 1 or call.recipients })
   end
   local directmail = require "directmail"
   local mail, result, partial
   mail, e = directmail.new(options)
   if not mail then return nil, e end
+  record, e = log.open(not args.dry_run and args.log or nil, M.name)
+  if not record then return nil, e end
   result, e, partial = directmail.batch(mail, batch)
   if not result then
     e = by_option(e, args, lines)

@@ -41,6 +41,7 @@ local function whole()
   local parser = require "argparse" "directmail"
   parser:add_help(false)
   parser:flag "--debug" :description "full traces"
+  parser:flag "--sandbox" :description "run a script against a private sandbox"
   for _, name in ipairs(commands.commands) do
     local command = commands.load(name)
     local sub = offer_values(parser:command(name):summary(command.summary):description(command.summary):add_help(false))

@@ -1,4 +1,4 @@
---- Show every setting with the place it came from.
+--- `directmail config`: every setting with the place it came from, and a first profile.
 -- @module directmail.command.config
 local credentials = require "directmail.credentials"
 local err = require "directmail.err"
@@ -12,18 +12,23 @@ local usage = require "directmail.command.usage"
 
 local M = {
   name = "config",
-  summary = "show every setting and where it came from",
+  summary = "show every setting and where it came from; write a profile",
   examples = {
     "directmail config show",
+    "directmail config init                                        # five questions make a profile; then directmail doctor",
+    "directmail config init --profile staging --region eu-central-1",
     "DIRECTMAIL_PROFILE=staging directmail config show --json      # ~/.config/directmail/staging.lua",
   },
   own_arguments = true,
 }
 
 function M.parser(parser)
-  parser:argument "action" :args "?" :description "show"
+  parser:argument "action" :args "?"
+    :description "show the settings; or init: answer five questions at a terminal, which make the profile (mode 600), then see what doctor says"
   parser:argument "surplus" :args "*" :hidden(true)
-  parser:flag "--json" :description "answer as one JSON object"
+  parser:flag "--json" :description "show: answer as one JSON object"
+  parser:flag "--force" :description "init: replace a profile that is there without asking"
+  parser:flag "--no-doctor" :description "init: write the profile, ask nobody whether it works"
   require "directmail.command.settings".declare(parser)
 end
 
@@ -103,13 +108,30 @@ local function print_table(rows, ignored)
   for _, line in ipairs(lines) do print(("%s  %s  %s"):format(cell(line[1], wide[1]), cell(line[2], wide[2]), line[3])) end
 end
 
-function M.run(args)
-  if args.action ~= "show" then
-    return usage.wrong(args.action and ('config knows no "%s"%s'):format(args.action, usage.did_you_mean(args.action, { "show" }))
-      or "config: what to do with it is missing", "directmail config show")
+-- Which options are whose.
+local OWN = { json = "show", force = "init", no_doctor = "init" }
+
+local function init(args, options, place)
+  local ok, e = require "directmail.command.interview".run(options, args.force)
+  if not ok then return nil, e end
+  if args.no_doctor then return exit.OK end
+  return require "directmail.command".main({ "doctor", args.profile and "--profile=" .. args.profile }, place)
+end
+
+function M.run(args, place)
+  local action = args.action
+  if action ~= "show" and action ~= "init" then
+    return usage.wrong(action and ('config knows no "%s"%s'):format(err.printable(action), usage.did_you_mean(action, { "show", "init" }))
+      or "config: what to do with it is missing", "directmail config show, or directmail config init")
+  end
+  for name, whose in pairs(OWN) do
+    if args[name] and whose ~= action then
+      return usage.wrong(("--%s is no option of config %s"):format(name:gsub("_", "-"), action), "directmail config --help tells whose it is")
+    end
   end
   local options, e = require "directmail.command.settings".options(args)
   if not options then return nil, e end
+  if action == "init" then return init(args, options, place) end
   local values, rows
   values, e = settings.read(options, host, 1)
   if not values then return nil, e end

@@ -52,15 +52,13 @@ end
 
 -- ---- for people -----------------------------------------------------------------
 
-local function is_terminal(fd) return os.execute("test -t " .. fd) == true end
-
 local COLOURS = { pass = "32", warn = "33", fail = "31;1", skip = "2" }
 local WORDS = { pass = "ok", warn = "warn", fail = "FAIL", skip = "skip" }
 
 local function painter(choice)
   local on = choice == "always"
   if not on and choice ~= "never" and not host.env "NO_COLOR" then
-    on = (host.env "CLICOLOR_FORCE" or "0") ~= "0" or host.env "CLICOLOR" ~= "0" and is_terminal(1)
+    on = (host.env "CLICOLOR_FORCE" or "0") ~= "0" or host.env "CLICOLOR" ~= "0" and host.is_terminal(1)
   end
   return function(word, status) return on and ("\27[%sm%s\27[0m"):format(COLOURS[status], word) or word end
 end
@@ -94,7 +92,7 @@ local function talker()
   local function draw()
     local now = host.tick() - start
     if now < PROGRESS_AFTER or over or #running == 0 then return end
-    if terminal == nil then terminal = is_terminal(2) end
+    if terminal == nil then terminal = host.is_terminal(2) end
     local line = ("%d done, looking at %s"):format(done, table.concat(running, ", "))
     if terminal then
       drawn = true
@@ -134,28 +132,6 @@ end
 
 -- ---- the bundle -----------------------------------------------------------------
 
--- Nobody else reads it, and no link of somebody's leads it elsewhere: it is written beside and renamed.
-local function write_private(path, bytes)
-  if text.is_special(path) then
-    return usage.wrong(("--bundle: %s is there, and is no file"):format(err.printable(path)), "name a new file, or - for stdout")
-  end
-  local beside = path .. ".new"
-  os.remove(beside)
-  local old = host.umask(tonumber("077", 8))
-  local file, why = io.open(beside, "wb")
-  host.umask(old)
-  local ok = file ~= nil
-  if file then
-    ok, why = file:write(bytes)
-    local closed, late = file:close()
-    if ok and not closed then ok, why = nil, late end
-  end
-  if ok then ok, why = os.rename(beside, path) end
-  if ok then return true end
-  return nil, err.new { code = "FILE", detail = "bundle", cause = ("--bundle: %s cannot be written: %s"):format(path, (tostring(why):gsub("^.*: ", ""))),
-    remedy = "name a file in a folder that you may write" }
-end
-
 local function bundle(args, report, values, place)
   local path, name = args.bundle[1], args.bundle[2]
   local script, e
@@ -172,7 +148,7 @@ local function bundle(args, report, values, place)
     return true
   end
   local ok
-  ok, e = write_private(path, bytes)
+  ok, e = text.write_private("--bundle", path, bytes)
   if not ok then return nil, e end
   io.stderr:write(("directmail: wrote %s (only you may read it): look it over before you send it\n"):format(path))
   return true

@@ -1,9 +1,20 @@
 --- What an outcome means to the shell.
--- The codes of every command: 0 sent, queued or no problem; 1 refused for good, or a check found problems; 2 refused by us
--- before a connection was made; 3 not accepted and worth repeating; 4 unknown; 5 a script's error or ours.
--- `sendmail` and `--sysexits` answer with the codes of sysexits.h instead, which cron, PHP, git and mail readers know.
+-- `sendmail` and `--sysexits` answer with the codes of sysexits.h, which cron, PHP, git and mail readers know.
 -- @module directmail.command.exit
 local M = { OK = 0, REFUSED = 1, OURS_REFUSED = 2, REPEAT = 3, UNKNOWN = 4, BROKEN = 5 }
+
+--- The codes of every command in words, in their order.
+M.CODES = {
+  { tostring(M.OK), "sent, or no problem" },
+  { tostring(M.REFUSED), "refused for good, or a check found problems" },
+  { tostring(M.OURS_REFUSED), "refused by directmail before a connection was made: usage, setting, address, file, limit" },
+  { tostring(M.REPEAT), "not accepted, and worth repeating later" },
+  { tostring(M.UNKNOWN), "unknown: it may have been sent, so look it up before you repeat it" },
+  { tostring(M.BROKEN), "an error in the script, or in directmail" },
+}
+
+--- Who answers otherwise.
+M.OTHERS = "sendmail, and send --sysexits, answer with the codes of sysexits.h: directmail help sendmail"
 
 -- sysexits.h of BSD; main.c says 70 and 74 where no Lua runs any more.
 local USAGE, DATAERR, NOINPUT, NOUSER, NOHOST, UNAVAILABLE, SOFTWARE, IOERR, TEMPFAIL, PROTOCOL, NOPERM, CONFIG =

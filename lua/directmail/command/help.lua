@@ -1,23 +1,52 @@
 --- Show what there is.
 -- @module directmail.command.help
+local exit = require "directmail.command.exit"
 local usage = require "directmail.command.usage"
 
 local M = {
   name = "help",
   summary = "show the commands, one command, or the environment variables",
-  examples = { "directmail help", "directmail help send", "directmail help environment" },
+  examples = { "directmail help", "directmail help send", "directmail help environment", "directmail help --man | man -l -     # the manual page" },
   own_arguments = true,
 }
 
 function M.parser(parser)
   parser:argument "topic" :args "?" :description "a command, or environment"
+  parser:flag "--man" :description "print the manual page (mdoc); make install puts it where man looks"
 end
 
 --- What a shell offers: the topics.
 function M.complete(parser)
   for _, name in ipairs(require "directmail.command".commands) do parser:command(name):add_help(false) end
   parser:command "environment" :add_help(false)
+  parser:flag "--man"
 end
+
+--- What the program is, in a line.
+M.PURPOSE = "mail through Alibaba Cloud Direct Mail"
+
+--- The ways to call it.
+M.CALLS = {
+  { "directmail COMMAND …", "one of the commands below; directmail help COMMAND shows it" },
+  { "directmail SCRIPT [ARGS]", "run a Lua 5.4 script, - for stdin (--debug before it: full traces)" },
+  { "directmail --sandbox SCRIPT [ARGS]", "run it against a private sandbox, and show what it sent" },
+}
+
+--- What anybody can try.
+M.FIRST_TRY = {
+  "Without an account, on this machine only:", "directmail sandbox -- directmail send --to ann@example.com --subject Hello --text Hi",
+}
+
+local PROFILES, CLI_FILE, SDK_FILE = "~/.config/directmail/", "~/.aliyun/config.json", "~/.alibabacloud/credentials"
+
+--- The files that are read: path and what it is.
+M.FILES = {
+  { PROFILES .. "profile.lua", "the profile: settings that stay; directmail config init writes one" },
+  { PROFILES .. "lint/*.lua", "rules of your own for directmail lint" },
+  { PROFILES .. "doctor/*.lua", "checks of your own for directmail doctor" },
+  { CLI_FILE, "profiles of the vendor's command line, to take the AccessKey from" },
+  { SDK_FILE, "profiles of the SDKs, likewise" },
+}
 
 --- The variables of the environment that are read: name and what it is.
 M.VARIABLES = {
@@ -40,16 +69,16 @@ M.VARIABLES = {
   { "DIRECTMAIL_STORE", "keys, outbox and suppression list: a file, or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]" },
   { "DIRECTMAIL_METADATA", "other metadata service of the machine (URL), for tests" },
   { "DIRECTMAIL_STS", "other token service (URL), for tests" },
-  { "DIRECTMAIL_PROFILE", "profile: ~/.config/directmail/NAME.lua, or a path with a / in it (default: profile.lua there)" },
+  { "DIRECTMAIL_PROFILE", "profile: " .. PROFILES .. "NAME.lua, or a path with a / in it (default: profile.lua there)" },
   { "ALIBABA_CLOUD_ACCESS_KEY_ID", "id of the AccessKey, which signs calls of the API" },
   { "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "its secret" },
   { "ALIBABA_CLOUD_SECURITY_TOKEN", "token that belongs to a temporary AccessKey" },
   { "ALIBABA_CLOUD_PROFILE", "profile of the vendor's command line, and of the SDKs, to take the AccessKey from" },
-  { "ALIBABA_CLOUD_CONFIG_FILE", "profiles of the vendor's command line (default: ~/.aliyun/config.json)" },
+  { "ALIBABA_CLOUD_CONFIG_FILE", "profiles of the vendor's command line (default: " .. CLI_FILE .. ")" },
   { "ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "true: do not read that file" },
   { "ALIBABA_CLOUD_IGNORE_PROFILE", "TRUE: the same, as the vendor's command line spells it" },
   { "ALIBABA_CLOUD_DISABLE_EXTERNAL_PROCESS", "1: run no program, and ask no server, that a profile there names" },
-  { "ALIBABA_CLOUD_CREDENTIALS_FILE", "profiles of the SDKs (default: ~/.alibabacloud/credentials)" },
+  { "ALIBABA_CLOUD_CREDENTIALS_FILE", "profiles of the SDKs (default: " .. SDK_FILE .. ")" },
   { "ALIBABA_CLOUD_ROLE_ARN", "role that a pod takes on by OIDC, with the next two" },
   { "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "its identity provider" },
   { "ALIBABA_CLOUD_OIDC_TOKEN_FILE", "file with its token" },
@@ -66,8 +95,8 @@ M.VARIABLES = {
 
 local function columns(rows)
   local widest, lines = 0, {}
-  for _, row in ipairs(rows) do widest = math.max(widest, #row[1]) end
-  for i, row in ipairs(rows) do lines[i] = ("  %-" .. widest .. "s   %s"):format(row[1], row[2]) end
+  for _, row in ipairs(rows) do widest = math.max(widest, utf8.len(row[1])) end
+  for i, row in ipairs(rows) do lines[i] = ("  %s%s   %s"):format(row[1], (" "):rep(widest - utf8.len(row[1])), row[2]) end
   return table.concat(lines, "\n")
 end
 
@@ -76,27 +105,20 @@ end
 function M.overview()
   local commands, rows = require "directmail.command", {}
   for i, name in ipairs(commands.commands) do rows[i] = { name, commands.load(name).summary } end
-  return "directmail: mail through Alibaba Cloud Direct Mail\n\n"
-    .. "  directmail COMMAND …          one of the commands below; directmail help COMMAND shows it\n"
-    .. "  directmail SCRIPT [ARGS]      run a Lua 5.4 script, - for stdin (--debug before it: full traces)\n\n"
-    .. "Without an account, on this machine only:\n"
-    .. "  directmail sandbox -- directmail send --to ann@example.com --subject Hello --text Hi\n\n"
+  return "directmail: " .. M.PURPOSE .. "\n\n" .. columns(M.CALLS) .. "\n\n"
+    .. M.FIRST_TRY[1] .. "\n  " .. M.FIRST_TRY[2] .. "\n\n"
     .. "Commands:\n" .. columns(rows) .. "\n\n"
-    .. "Exit codes:\n" .. columns {
-      { "0", "sent, or no problem" },
-      { "1", "refused for good, or a check found problems" },
-      { "2", "refused by directmail before a connection was made: usage, setting, address, file, limit" },
-      { "3", "not accepted, and worth repeating later" },
-      { "4", "unknown: it may have been sent, so look it up before you repeat it" },
-      { "5", "an error in the script, or in directmail" },
-    } .. "\n  sendmail, and send --sysexits, answer with the codes of sysexits.h: directmail help sendmail"
+    .. "Exit codes:\n" .. columns(exit.CODES) .. "\n  " .. exit.OTHERS
     .. "\n\ndirectmail help environment lists the environment variables."
 end
 
-function M.run(args)
+function M.run(args, place)
   local commands = require "directmail.command"
   local topic = args.topic
-  if not topic then
+  if args.man then
+    if topic then return usage.wrong(("--man is the page of all commands, not of %s alone"):format(topic), "directmail help --man") end
+    io.write(require "directmail.command.man".page(place.version))
+  elseif not topic then
     print(M.overview())
   elseif topic == "environment" then
     print("Environment variables (an empty one counts as unset; an option wins over it, and it wins over the profile):\n"

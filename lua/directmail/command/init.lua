@@ -23,7 +23,7 @@ M.commands = {
 }
 
 -- Words in front of a command or script.
-local flags = { "--help", "--version", "--debug" }
+local flags = { "--help", "--version", "--debug", "--sandbox" }
 
 -- What a parser raises to end; argparse itself would leave the process.
 local HELP = {}
@@ -57,10 +57,16 @@ end
 -- @treturn table
 function M.load(name) return require("directmail.command." .. name) end
 
--- The parser of a command, and the text of its help.
-local function parser_of(command)
+-- The parser of a command, and the text of its help; 'apart' as of `M.usage`.
+local function parser_of(command, apart)
   local parser = require "argparse"("directmail " .. command.name)
-  parser:add_help(false):help_max_width(100):help_description_margin(30):usage_max_width(100)
+  parser:add_help(false):usage_max_width(100)
+  if apart then
+    -- the margin is so narrow that no description fits beside what it describes
+    parser:help_description_margin(M.APART)
+  else
+    parser:help_max_width(100):help_description_margin(30)
+  end
   parser:flag "-h --help" :description "show this text" :action(function() error(HELP, 0) end)
   command.parser(parser)
   if not command.own_arguments then
@@ -70,13 +76,26 @@ local function parser_of(command)
   return parser
 end
 
+--- Blanks before a description that stands on a line of its own.
+M.APART = 4
+
+--- How a command is called: its syntax, arguments and options.
+-- @tparam string name of `M.commands`
+-- @tparam[opt] boolean apart each description on a line of its own, however long, `M.APART` blanks in front of it, for a program to
+--   read; a command that has `usage` has one form only, with two blanks between
+-- @treturn string
+function M.usage(name, apart)
+  local command = M.load(name)
+  return command.usage and command.usage() or parser_of(command, apart):get_help()
+end
+
 --- The help of a command: examples first.
 -- @tparam string name of `M.commands`
 -- @treturn string
 function M.help(name)
   local command = M.load(name)
   return ("directmail %s: %s\n\nExamples:\n  %s\n\n%s"):format(command.name, command.summary,
-    table.concat(command.examples, "\n  "), command.usage and command.usage() or parser_of(command):get_help())
+    table.concat(command.examples, "\n  "), M.usage(name))
 end
 
 -- argparse's sentence about a wrong command line as ours, with the nearest option.
@@ -190,9 +209,16 @@ end
 function M.main(argv, place)
   -- a link by that name: programs call /usr/sbin/sendmail and know no other
   if (argv[0] or ""):match "[^/]*$" == "sendmail" then return run_command("sendmail", table.move(argv, 1, #argv, 1, {}), place, false) end
-  local at, all = 1, false
-  if argv[1] == "--debug" then at, all = 2, true end
+  local at, all, sandbox = 1, false, false
+  while argv[at] == "--debug" or argv[at] == "--sandbox" do
+    if argv[at] == "--debug" then all = true else sandbox = true end
+    at = at + 1
+  end
   local word = argv[at]
+  if sandbox and (not word or is_command(word)) then
+    return M.fail(usage("--sandbox stands before a script" .. (word and ", and " .. word .. " is a command" or ", and none is named"),
+      word and ("directmail sandbox -- directmail %s …"):format(word) or "directmail --sandbox SCRIPT.lua"))
+  end
   if not word then
     io.stderr:write(require "directmail.command.help".overview(), "\n")
     return require "directmail.command.exit".OURS_REFUSED
@@ -201,7 +227,9 @@ function M.main(argv, place)
   if word == "--version" then word = "version" end
   if is_command(word) then return run_command(word, table.move(argv, at + 1, #argv, 1, {}), place, all) end
   if word == "-" or word:find("/", 1, true) or word:find "%.lua$" or word:sub(1, 1) ~= "-" and is_file(word) then
-    return require "directmail.command.script".run(word, argv, at, all)
+    if not sandbox then return require "directmail.command.script".run(word, argv, at, all) end
+    local code, e = require "directmail.command.tryout".run(argv, at, all)
+    return code or M.fail(e)
   end
   if word:sub(1, 1) == "-" then
     return M.fail(usage("unknown option " .. word, "options of a command stand behind its name; directmail help", word, flags))

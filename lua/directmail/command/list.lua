@@ -233,7 +233,7 @@ local EVERY = 10        -- seconds between two lines where no terminal is
 
 -- A function for on_progress, and one that takes the last line off.
 local function progress()
-  local terminal, last, width = os.execute "test -t 2" == true, 0, 0
+  local terminal, last, width = require "directmail.host".is_terminal(2), 0, 0
   local function show(p)
     if not terminal and p.seconds - last < EVERY then return end
     last = p.seconds

@@ -2,6 +2,8 @@
 -- @module directmail.command.outbox
 local err = require "directmail.err"
 local exit = require "directmail.command.exit"
+local log = require "directmail.command.log"
+local mask = require "directmail.mask"
 local settings = require "directmail.command.settings"
 local text = require "directmail.command.text"
 local usage = require "directmail.command.usage"
@@ -27,12 +29,16 @@ function M.parser(parser)
   parser:argument "surplus" :args "*" :hidden(true)
   parser:option "--connections" :argname "N" :overwrite(false) :convert(math.tointeger) :description "connections of run and pump (default: 5)"
   parser:flag "--json" :description "one JSON object; a line each for list, and for each attempt of run and pump"
+  log.declare(parser)
   settings.declare(parser)
 end
 
--- One attempt on stdout (JSON) or, when it failed, on stderr.
-local function teller(json)
+-- One attempt on stdout (JSON) or, when it failed, on stderr; and in the log.
+local function teller(json, record)
   return function(result)
+    record:mail({}, result.receipt, result.err, {
+      job = result.id, key = result.key and mask.addresses(result.key), tries = result.tries, again = result.again,
+    })
     if json then
       local object = result.receipt or err.plain(result.err)
       object.job, object.key, object.tries, object.again = result.id, result.key, result.tries, result.again
@@ -58,15 +64,15 @@ end
 
 local run = {}
 
-function run.run(mail, args)
-  local counts, e = require "directmail.outbox".run(mail, { connections = args.connections, on_result = teller(args.json) })
+function run.run(mail, args, record)
+  local counts, e = require "directmail.outbox".run(mail, { connections = args.connections, on_result = teller(args.json, record) })
   if not counts then return nil, e end
   return summary(counts, args.json)
 end
 
-function run.pump(mail, args)
+function run.pump(mail, args, record)
   local host = mail.host
-  local pump, e = require "directmail.outbox".start(mail, { connections = args.connections, on_result = teller(args.json) })
+  local pump, e = require "directmail.outbox".start(mail, { connections = args.connections, on_result = teller(args.json, record) })
   if not pump then return nil, e end
   host.wait(host.spawn(host.signal, "TERM", "INT"), host.spawn(pump.wait, pump))
   local counts, why = pump:stop()
@@ -118,6 +124,9 @@ function M.run(args)
     if args.state then wrong = ('outbox %s: "%s" is no state%s'):format(action, args.state, usage.did_you_mean(args.state, STATES)) end
     return usage.wrong(wrong, "directmail outbox list " .. table.concat(STATES, "|"))
   end
+  if args.log and action ~= "run" and action ~= "pump" then
+    return usage.wrong(("--log has no place beside outbox %s: it sends nothing"):format(action), "leave it away")
+  end
   if args.connections and (args.connections < 1 or args.connections > 1000) then
     return usage.wrong("--connections is no number from 1 to 1000", "--connections 5")
   end
@@ -127,7 +136,10 @@ function M.run(args)
   mail, e = require "directmail".new(options)
   if not mail then return nil, e end
   if not mail.store then return usage.wrong("no store is set", "--store FILE, or DIRECTMAIL_STORE") end
-  return run[action](mail, args)
+  local record
+  record, e = log.open(args.log, M.name)
+  if not record then return nil, e end
+  return run[action](mail, args, record)
 end
 
 return M

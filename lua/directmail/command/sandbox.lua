@@ -1,6 +1,6 @@
 --- `directmail sandbox`: Direct Mail on this machine only.
 -- @module directmail.command.sandbox
-local err = require "directmail.err"
+local child = require "directmail.command.child"
 
 -- Settings in the order in which people read them; `env` of --json has all.
 local function json_line(box)
@@ -65,23 +65,6 @@ local function child_env(box)
   return env
 end
 
--- The command's exit status, after a signal to us too: it gets the same one, and we wait for its end.
-local function run_child(host, argv, env, signal)
-  local child, why = host.child(argv, env)
-  if not child then
-    return nil, err.new { code = "OPTION", detail = argv[1], cause = "the command cannot be started: " .. tostring(why),
-      remedy = "check its name and its rights" }
-  end
-  local ended = host.spawn(function() return "ended", child:wait() end)
-  local ok, what, status = host.wait(signal, ended)
-  if ok and what ~= "ended" then
-    child:kill(what)
-    ok, what, status = host.wait(ended)
-  end
-  if not ok then error(what, 0) end
-  return status
-end
-
 return {
   name = "sandbox",
   summary = "run an emulator of Direct Mail on this machine, for tests and the first try",
@@ -136,7 +119,7 @@ return {
     io.stdout:flush()
     local status = 0
     if has_command then
-      status, why = run_child(host, argv, child_env(box), signal)
+      status, why = child.run(host, argv, child_env(box), signal)
     else
       host.wait(signal)
     end

@@ -3,6 +3,7 @@
 local data = require "directmail.command.data"
 local err = require "directmail.err"
 local exit = require "directmail.command.exit"
+local log = require "directmail.command.log"
 local settings = require "directmail.command.settings"
 local text = require "directmail.command.text"
 local usage = require "directmail.command.usage"
@@ -62,10 +63,11 @@ function M.parser(parser)
   option("--on-unknown", nil, "resend: allow a second copy when nobody knows whether the first arrived", { choices = { "stop", "resend" } })
   option("--key", "KEY", "one mail, however often this is called with the key (needs --store)")
   parser:flag "--queue" :description "keep it in the store, for directmail outbox run (needs --store)"
-  parser:flag "--dry-run" :description "print the message instead of sending it"
   parser:flag "--all-or-none" :description "send to nobody when the server refuses one of the recipients"
+  parser:flag "--dry-run" :description "print the message instead of sending it"
   parser:flag "-v --verbose" :count "0-2" :description "show the dialogue on stderr; -vv with every byte"
   parser:flag "--json" :description "answer as one JSON object"
+  log.declare(parser)
   parser:flag "--sysexits" :description "end with the codes of sysexits.h (directmail help sendmail lists them)"
 end
 
@@ -121,9 +123,9 @@ local function message_of(args)
     from = args.from, to = args.to, cc = args.cc, bcc = args.bcc, reply_to = args.reply_to, subject = args.subject,
     tag = args.tag, via = args.via, message_id = args.message_id, date = args.date, boundary = args.boundary,
     on_unknown = args.on_unknown, template = args.template, unsubscribe = args.unsubscribe, key = args.key, queue = args.queue,
+    all_or_none = args.all_or_none,
   }
   local e
-    all_or_none = args.all_or_none,
   if args.template then
     message.data, e = data.read(args)
     if e then return nil, e end
@@ -182,9 +184,9 @@ local function by_option(e)
   e.cause = e.cause:gsub("^raw: ", "--eml: "):gsub("^(%a+) cannot stand beside template", "--%1 cannot stand beside --template")
   if e.detail == "raw" then e.detail = "eml" end
   if e.remedy then e.remedy = e.remedy:gsub('on_unknown = "resend"', "--on-unknown resend"):gsub(", or mail:resolve%(err%)", "")
+    :gsub("leave all_or_none away", "leave --all-or-none away")
     :gsub(', or load the template with missing = "empty"', ""):gsub(", or name its folder with partials", "")
     :gsub('give directmail.new { store = "[^"]*" }', "give --store FILE") end
-    :gsub("leave all_or_none away", "leave --all-or-none away")
   return e
 end
 
@@ -247,8 +249,12 @@ function M.run(args)
     if not written then return nil, e end
     return exit.OK
   end
-  local receipt
+  local record, receipt
+  record, e = log.open(args.log, M.name)
+  if not record then return nil, e end
+  local start = mail.host.tick()
   receipt, e = mail:send(message)
+  record:mail({ to = log.recipients(message), seconds = mail.host.tick() - start }, receipt, e)
   if not receipt then return nil, with_first_try(by_option(e), mail.settings) end
   if args.json then print(text.json(true, receipt)) else print_receipt(receipt) end
   return exit.of_receipt(receipt, args.sysexits)

@@ -1,6 +1,7 @@
 --- Texts that go into a command and come out of it: values from files and stdin, answers in JSON.
 -- @module directmail.command.text
 local err = require "directmail.err"
+local host = require "directmail.host"
 local usage = require "directmail.command.usage"
 
 local M = {}
@@ -51,12 +52,51 @@ function M.read(option, path, max)
   return table.concat(chunks)
 end
 
+local function shell_word(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
+
+--- Is there something of this name, whatever it is?
+-- @tparam string path
+-- @treturn boolean
+function M.is_there(path)
+  local word = shell_word(path)
+  return os.execute(("[ -e %s ] || [ -L %s ]"):format(word, word)) == true
+end
+
 --- Is there something of this name that is no file? A device, a pipe or a folder would be gone behind a rename: root's /dev/null too.
 -- @tparam string path
 -- @treturn boolean
 function M.is_special(path)
-  local word = "'" .. path:gsub("'", "'\\''") .. "'"
+  local word = shell_word(path)
   return os.execute(("[ -e %s ] && ! [ -f %s ]"):format(word, word)) == true
+end
+
+--- Write a file that nobody else may read. It is written beside and renamed, so that no link of somebody's leads it elsewhere, and
+-- a half of it is never there.
+-- @tparam string about the option or the command that names it, for the errors
+-- @tparam string path
+-- @tparam string bytes
+-- @treturn[1] true
+-- @treturn[2] nil
+-- @treturn[2] table a directmail.err
+function M.write_private(about, path, bytes)
+  if M.is_special(path) then return usage.wrong(("%s: %s is there, and is no file"):format(about, err.printable(path)), "name a new file") end
+  local beside = path .. ".new"
+  os.remove(beside)
+  local old = host.umask(tonumber("077", 8))
+  local file, why = io.open(beside, "wb")
+  host.umask(old)
+  local ok = file ~= nil
+  if file then
+    ok, why = file:write(bytes)
+    local closed, late = file:close()
+    if ok and not closed then ok, why = nil, late end
+  end
+  if ok then ok, why = os.rename(beside, path) end
+  if ok then return true end
+  if file then os.remove(beside) end
+  return nil, err.new { code = "FILE", detail = about:gsub("^%-+", ""),
+    cause = ("%s: %s cannot be written: %s"):format(about, path, (tostring(why):gsub("^.*: ", ""))),
+    remedy = "name a file in a folder that you may write" }
 end
 
 --- The value of an option that takes `TEXT|@FILE|-`.

@@ -125,6 +125,10 @@ M.mkdtemp = net.mkdtemp
 M.mkdir = net.mkdir
 --- Set the umask, tonumber("077", 8): the old one. For the command only: it is the whole process's.
 M.umask = net.umask
+--- Is 0, 1 or 2 (stdin, stdout, stderr) a terminal? For the command only.
+M.is_terminal = net.is_terminal
+--- Say a prompt at the terminal and take a line that is not shown: the line; nil at the end; or nil, why. It holds up the whole process.
+M.unseen = net.unseen
 
 -- ---- other processes: for the command only --------------------------------
 

@@ -1,6 +1,7 @@
 --- The three ways in which a handler's mail leaves: now, in the background of this worker, or through the outbox.
 -- @module directmail.nginx.deliver
 local background = require "directmail.nginx.background"
+local entries = require "directmail.entry"
 local limits = require "directmail.data.limits"
 local line = require "directmail.nginx.line"
 local metrics = require "directmail.nginx.metrics"
@@ -20,7 +21,7 @@ local function note(self, about, receipt, e)
   if about.seconds and (not receipt or receipt.outcome ~= "queued") then
     metrics.observe(self.dict, "directmail_send_seconds", { "handler", self.name }, about.seconds)
   end
-  line.write(line.mail(about, receipt, e), self.log)
+  line.write(entries.mail(about, receipt, e), self.log)
 end
 
 local function send(self, fields)

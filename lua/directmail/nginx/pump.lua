@@ -2,6 +2,7 @@
 -- It lives in a timer, which nginx lets come to its end when it quits or reloads: the pump then leases no more, lets end what is on the wire, and
 -- gives back the rest.
 -- @module directmail.nginx.pump
+local entries = require "directmail.entry"
 local line = require "directmail.nginx.line"
 local metrics = require "directmail.nginx.metrics"
 local option = require "directmail.option"
@@ -24,7 +25,7 @@ local function on_result(self, result)
     if receipt and receipt.seconds then metrics.observe(self.dict, "directmail_send_seconds", { "handler", self.name }, receipt.seconds) end
   end
   local about = { handler = self.name, deliver = "durable", to = receipt and receipt.accepted or {}, seconds = receipt and receipt.seconds }
-  local entry = line.mail(about, receipt, e)
+  local entry = entries.mail(about, receipt, e)
   entry.job, entry.tries, entry.again = result.id, result.tries, result.again
   line.write(entry, self.log)
   if self.on_result then self.on_result(result) end

@@ -20,6 +20,7 @@
     X(charset)              \
     X(pki)                  \
     X(process)              \
+    X(terminal)             \
     X(system)
 
 #define DM_X(noun) void dm_open_##noun(lua_State *L);
