@@ -173,9 +173,18 @@ end
 
 local function check_lines(report)
   local out = {}
-  for _, check in ipairs(report.checks) do
-    out[#out + 1] = ("%-15s %-5s %s"):format(check.id, check.status, check.cause)
-    if check.remedy ~= "" then out[#out + 1] = (" "):rep(22) .. "-> " .. check.remedy end
+  local function add(checks)
+    for _, check in ipairs(checks) do
+      out[#out + 1] = ("%-15s %-5s %s"):format(check.id, check.status, check.cause)
+      if check.remedy ~= "" then out[#out + 1] = (" "):rep(22) .. "-> " .. check.remedy end
+    end
+  end
+  add(report.checks)
+  for _, entry in ipairs(report.regions or {}) do
+    if not entry.set then
+      out[#out + 1] = ("-- region %s: %s; sender: %s, domain: %s"):format(entry.region, entry.status, entry.sender, entry.domain)
+      add(entry.checks)
+    end
   end
   return table.concat(out, "\n")
 end

@@ -10,6 +10,7 @@
 --       title = "length of our queue",
 --       needs = { "network.smtp" },          -- checks without which this one says nothing
 --       network = true,                      -- left out with `offline`
+--       regional = true,                     -- its answer differs by region: `all_regions` looks at each
 --       run = function(look) … end,          -- see below
 --     }
 --
@@ -30,9 +31,9 @@ M.CHECKS = {
   "dns_server", "dns_domain", "owner", "spf", "dkim", "dmarc", "mx", "track",
 }
 
-local OPTIONS = { "only", "offline", "domain", "to", "kind", "tag", "template", "checks", "seconds", "progress" }
+local OPTIONS = { "only", "offline", "domain", "to", "kind", "tag", "template", "checks", "seconds", "progress", "all_regions" }
 local TYPES = { only = "string or table", offline = "boolean", domain = "string", to = "string", kind = "string", tag = "string", template = "string",
-  checks = "string or table", seconds = "number", progress = "function" }
+  checks = "string or table", seconds = "number", progress = "function", all_regions = "boolean" }
 
 local SECONDS = 60              -- for everything: a doctor who is waited for longer is no help
 local MOST_OWN = 200            -- checks of the user's
@@ -118,9 +119,21 @@ local function means(word, id)
   return id == word or id:sub(1, #word + 1) == word .. "." or id:sub(-#word - 1) == "." .. word
 end
 
+-- id -> true of these checks and of all that they need.
+local function with_needs(told, by_id)
+  local looked = {}
+  local function add(id)
+    if looked[id] then return end
+    looked[id] = true
+    for _, need in ipairs(by_id[id].needs or {}) do add(need) end
+  end
+  for id in pairs(told) do add(id) end
+  return looked
+end
+
 -- id -> true of what is to be told, and of what must be looked at for it; or nil, err.
 local function choose(only, list, by_id)
-  local told, looked = {}, {}
+  local told = {}
   local words = type(only) == "string" and { only } or only
   if not words or #words == 0 then
     for _, check in ipairs(list) do told[check.id] = true end
@@ -143,13 +156,7 @@ local function choose(only, list, by_id)
         "there are: " .. table.concat(known, ", "))
     end
   end
-  local function add(id)
-    if looked[id] then return end
-    looked[id] = true
-    for _, need in ipairs(by_id[id].needs or {}) do add(need) end
-  end
-  for id in pairs(told) do add(id) end
-  return told, looked
+  return told, with_needs(told, by_id)
 end
 
 -- ---- results -----------------------------------------------------------------------
@@ -280,16 +287,50 @@ local function examine(look, list, looked, progress)
   return results
 end
 
+-- What is told of the results: the checks in their order, and the worst status. What a chosen check needs is told when it failed: else a skip
+-- would be all that is seen.
+local function gather(list, told, results)
+  local out = { status = "skip", checks = {} }
+  for _, check in ipairs(list) do
+    local result = results[check.id]
+    if result and (told[check.id] or result.status == "fail") then
+      result.behind = nil
+      out.checks[#out.checks + 1] = result
+      if RANK[result.status] > RANK[out.status] then out.status = result.status end
+    end
+  end
+  return out
+end
+
+-- The checks of a list that differ by region, and those of them that are told; or nil, err.
+local function regional(list, told)
+  local some, chosen = {}, {}
+  for _, check in ipairs(list) do
+    if check.regional then
+      some[#some + 1] = check
+      if told[check.id] then chosen[check.id] = true end
+    end
+  end
+  if next(chosen) then return some, chosen end
+  local ids = {}
+  for i, check in ipairs(some) do ids[i] = check.id end
+  return err.refuse("OPTION", "all_regions", "none of the chosen checks differs by region", "these do: " .. table.concat(ids, ", "))
+end
+
 --- Run the checks.
 -- @tparam table what a mail object of `directmail.new`, or options for it
 -- @tparam[opt] table options `only` = list of ids, groups or names; `offline` = true; `domain` = another one than the sender's; `to` = recipient of the
 --   envelope that is rehearsed (default: the sender); `kind` = "bulk" or "transactional", what is sent; `tag`, `template` = names that are
 --   compared with the console's; `checks` = own checks, tables or paths of files; `seconds` = time for all (60);
---   `progress(event, check)` with "begin" and the check, or "done" and its result
+--   `progress(event, check)` with "begin" and the check, or "done" and its result; `all_regions` = true: what differs by region is looked at in
+--   each, with the same settings otherwise (the SMTP password is shown to none but the region that is set)
 -- @treturn[1] table `{ status = "pass"|"warn"|"fail"|"skip", ok = nothing failed, checks = { { id=, status=, title=, cause=, remedy=, found=,
---   findings = { { status=, rule=, cause=, remedy=, record= } } } }, failed = those of status "fail" }`
+--   findings = { { status=, rule=, cause=, remedy=, record= } } } }, failed = those of status "fail" }`; with `all_regions` also
+--   `regions = { { region = id, name=, set = true when it is the region of the settings, status=, api = host, smtp = host, sender = "yes"|"no"|
+--   "unknown": is it there, domain = the same, checks = as above } }`. A failure in a region that is neither set nor has the sender is a warning.
+--   Checks in `failed` that are another region's have `region`
 -- @treturn[2] nil
--- @treturn[2] err OPTION: no such check, or an own one cannot be used
+-- @treturn[2] err OPTION: no such check, an own one cannot be used, or `all_regions` with nothing to look at there
 function M.run(what, options)
   options = options or {}
   option.check(options, OPTIONS, "doctor.run", 2)
@@ -303,22 +344,39 @@ function M.run(what, options)
   if not list then return nil, by_id end
   local told, looked = choose(options.only, list, by_id)
   if not told then return nil, looked end
+  local some, chosen
+  if options.all_regions then
+    if options.offline then
+      return err.refuse("OPTION", "all_regions", "all_regions asks every region, and offline nobody", "leave one of them away")
+    end
+    some, chosen = regional(list, told)
+    if not some then return nil, chosen end
+  end
   local seconds = options.seconds or SECONDS
   local look = require "directmail.doctor.look".new {
     host = host, mail = mail, settings = settings, offline = options.offline, seconds = seconds, domain = options.domain, to = options.to,
     kind = options.kind, tag = options.tag, template = options.template,
   }
-  look.seconds, look.fault = seconds, fault
+  look.fault = fault
+  local finish
+  if some and mail then
+    local needed = with_needs(chosen, by_id)
+    finish = require "directmail.doctor.regions".begin(look, function(there) return gather(some, chosen, examine(there, list, needed)) end, options.progress)
+  end
   local results = examine(look, list, looked, options.progress)
-  local report = { status = "skip", checks = {}, failed = {} }
-  for _, check in ipairs(list) do
-    local out = results[check.id]
-    -- what a chosen check needs is told when it failed: else a skip would be all that is seen
-    if out and (told[check.id] or out.status == "fail") then
-      out.behind = nil
-      report.checks[#report.checks + 1] = out
-      if RANK[out.status] > RANK[report.status] then report.status = out.status end
-      if out.status == "fail" then report.failed[#report.failed + 1] = out end
+  local report = gather(list, told, results)
+  report.failed = {}
+  for _, check in ipairs(report.checks) do
+    if check.status == "fail" then report.failed[#report.failed + 1] = check end
+  end
+  if some then report.regions = finish and finish(gather(some, chosen, results)) or {} end
+  for _, entry in ipairs(report.regions or {}) do
+    if RANK[entry.status] > RANK[report.status] then report.status = entry.status end
+    for _, check in ipairs(entry.checks) do
+      if check.status == "fail" and not entry.set then
+        check.region = entry.region
+        report.failed[#report.failed + 1] = check
+      end
     end
   end
   report.ok = #report.failed == 0

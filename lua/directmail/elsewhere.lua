@@ -22,13 +22,30 @@ function M.keyword(address)
   return address:match "@[%w.-]*$":sub(1, KEYWORD)
 end
 
+-- Does an address name a host of the service, whose place another region's takes?
+local function is_direct(find, name, url)
+  local at = find { [name] = url }
+  return at ~= nil and core.region_of_host((at.host:gsub(":%d+$", ""))) ~= nil
+end
+
+--- The same settings in another region. An address of `api` or `smtp` that is none of the service's (a sandbox, a gateway of one's own) stays:
+-- a key or a name that is meant for it does not go to the service.
+-- @tparam table mail the mail object
+-- @tparam table region of `regions`
+-- @treturn table a mail object
+function M.there(mail, region)
+  local there = assert(mail:with { region = region.id })
+  local settings, old = there.settings, mail.settings
+  settings.route = nil
+  if mail.regions then settings.api = region.url
+  elseif is_direct(require "directmail.api".endpoint, "api", old.api) then settings.api = nil end
+  if is_direct(require "directmail.smtp".endpoint, "smtp", old.smtp) then settings.smtp = nil end
+  return there
+end
+
 -- Has a region this sender? Any failure is a no: nobody asked for this call.
 local function has(mail, region, address, credentials)
-  local settings = {}
-  for name, value in pairs(mail.settings) do settings[name] = value end
-  settings.region, settings.route, settings.api = region.id, nil, region.url
-  local there = { host = mail.host, settings = settings, skew = mail.skew }
-  local answer = require "directmail.api".call(there, OPERATION, { KeyWord = M.keyword(address), PageNo = 1, PageSize = PAGE },
+  local answer = require "directmail.api".call(M.there(mail, region), OPERATION, { KeyWord = M.keyword(address), PageNo = 1, PageSize = PAGE },
     { credentials = credentials, timeout = SECONDS, patience = SECONDS, sends = false })
   if not answer then return false end
   for _, entry in ipairs(require "directmail.pages".entries(require "directmail.catalogue".find(OPERATION), answer)) do
@@ -37,13 +54,15 @@ local function has(mail, region, address, credentials)
   return false
 end
 
--- The regions to ask. `mail.regions` (region -> URL) is for tests, where sandboxes stand for regions.
-local function regions_of(mail)
+--- The regions to ask. `mail.regions` (region -> URL) is for tests, where sandboxes stand for regions.
+-- @tparam table mail the mail object
+-- @treturn {table,...} `{ id=, name=, url = of the API }`
+function M.regions(mail)
   local list = {}
   for _, region in ipairs(core.regions()) do
     local url = "https://" .. region.api .. "/"
     if mail.regions then url = mail.regions[region.id] end
-    if url then list[#list + 1] = { id = region.id, url = url } end
+    if url then list[#list + 1] = { id = region.id, name = region.name, url = url } end
   end
   return list
 end
@@ -53,7 +72,7 @@ local function ask(mail, wish)
   local start, news = host.tick(), host.semaphore()
   -- `open`: whether the region that was called has the sender itself is not known yet
   local waiting, open, at_home, found = 0, false, false, nil
-  for _, region in ipairs(regions_of(mail)) do
+  for _, region in ipairs(M.regions(mail)) do
     local called = region.id == wish.called
     if not (called and wish.absent) then
       waiting, open = waiting + 1, open or called

@@ -106,6 +106,38 @@ describe("directmail doctor", function()
     assert.same({ 1, "other.example.com MX 10 mxdm-ap-southeast-1.aliyun.com\n" }, { status, out })
   end)
 
+  it("looks at every region what differs", function()
+    local regions = #require "directmail.core".regions()
+    local status, out, talk = run { "--all-regions", "--only", "sender,network" }
+    assert.equal(0, status, talk)
+    has(talk, "api is set (from DIRECTMAIL_API): each region is asked there")
+    has(talk, "smtp is set (from DIRECTMAIL_SMTP)")
+    assert.matches("\nregions\ncn%-hangzhou +ok    China %(Hangzhou%): sender is here, domain is here\n +api     127%.0%.0%.1 is an address, port ", out)
+    assert.matches("\nap%-southeast%-1 +ok    Singapore, the region that is set: sender is here, domain is here\nus%-east%-1 ", out)
+    status, out = run { "--all-regions", "--only", "sender", "--sender", "nobody@other.example.com", "--json" }
+    assert.equal(1, status)
+    local answer = cjson.decode(out)
+    assert.matches('^{"status":"fail","checks":%[.-%],"regions":%[{"region":"cn%-hangzhou","name":"China %(Hangzhou%)","status":"pass","api":"127', out)
+    assert.equal(regions, #answer.regions)
+    for _, entry in ipairs(answer.regions) do
+      assert.same({ "no", "no" }, { entry.sender, entry.domain })
+      assert.equal(entry.region == "ap-southeast-1" and "fail" or "pass", entry.status)
+    end
+    -- without a region the one that has the sender is named
+    status, out = run({ "--all-regions", "--only", "sender.region" }, { DIRECTMAIL_REGION = "", DIRECTMAIL_SMTP = "", DIRECTMAIL_SMTP_PASSWORD = "" })
+    assert.equal(0, status)
+    has(out, "→ set region = cn-hangzhou or ap-southeast-1")
+    local path = folder .. "/regions.txt"
+    status = run { "--all-regions", "--only", "sender.region", "--bundle", path }
+    assert.equal(0, status)
+    has(command.read(path), "-- region us-east-1: pass; sender: yes, domain: unknown\nsender.region   pass")
+    for _, words in ipairs { { "--offline" }, { "--only", "dns" } } do
+      status, out, talk = run { "--all-regions", table.unpack(words) }
+      assert.same({ 2, "" }, { status, out })
+      assert.matches(words[2] and "none of the chosen checks differs by region" or "%-%-offline nobody", talk)
+    end
+  end)
+
   it("counts warnings only when it is to be strict", function()
     local words = { "--only", "dns.track", "--dns", server.address }
     assert.equal(0, (run(words)))

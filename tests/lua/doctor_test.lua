@@ -478,6 +478,161 @@ describe("SMTP", function()
   end)
 end)
 
+describe("all regions", function()
+  local there
+
+  setup(function()
+    there = assert(directmail.sandbox.start { senders = { "ann@mail.example.com" } })
+    there.account.access_key_id, there.account.access_key_secret = box.account.access_key_id, box.account.access_key_secret
+    there.senders:remove(there.senders:find(SENDER))
+  end)
+  teardown(function() there:stop() end)
+  before_each(function() assert(there:set_faults {}) end)
+
+  local function survey(more, options, changes)
+    local mail = mail_of(more, changes)
+    mail.regions = { ["ap-southeast-1"] = box.urls.api, ["eu-central-1"] = there.urls.api }
+    options.all_regions = true
+    local report = assert(doctor.run(mail, options))
+    local regions = {}
+    for _, entry in ipairs(report.regions) do regions[entry.region] = entry end
+    assert.equal(2, #report.regions)
+    return report, regions["ap-southeast-1"], regions["eu-central-1"]
+  end
+
+  it("tell where the sender and the domain are, and a region without them does not fail", function()
+    local report, here, other = survey({}, { only = { "sender", "api.rights" } })
+    assert.equal("pass", report.status)
+    assert.same({ "yes", "yes", "no", true }, { here.sender, here.domain, other.sender, here.set })
+    assert.is_nil(other.set)
+    local found = by_id(other)
+    assert.equal("eu-central-1 has no noreply@mail.example.com", found["sender.region"].cause)
+    assert.equal("not checked: the sender is not in this region", found["sender.status"].cause)
+    assert.matches("^dm:DescAccountSummary, dm:QueryMailAddressByParam", found["api.rights"].cause)
+    -- those of the region that is set are the report's own
+    assert.equal(by_id(report)["sender.region"], by_id(here)["sender.region"])
+    state.domains[1].name = "other.example.com"
+    local _, no_domain = survey({}, { only = "sender.domain" })
+    state.domains[1].name = DOMAIN
+    assert.equal("no", no_domain.domain)
+  end)
+
+  it("keep the fault of the sender that is asked for in the wrong one", function()
+    local report, here, other = survey({ sender = "ann@mail.example.com", smtp_password = false }, { only = "sender.region" })
+    assert.same({ "fail", "fail", "pass" }, { report.status, here.status, other.status })
+    assert.same({ "no", "yes" }, { here.sender, other.sender })
+    assert.equal(1, #report.failed)
+    assert.matches("belongs to eu%-central%-1", report.failed[1].cause)
+  end)
+
+  it("that are not used only warn; the one with the sender fails", function()
+    assert(there:set_faults { "api:DescAccountSummary:InvalidAccessKeyId.NotFound" })
+    local report, here, other = survey({}, { only = "api.call" })
+    assert.same({ "warn", "pass", "warn" }, { report.status, here.status, other.status })
+    assert.is_true(report.ok)
+    assert.same({ "warn", "warn" }, { other.checks[1].status, other.checks[1].findings[1].status })
+    assert.equal("unknown", other.sender)
+    -- no region is set, and nobody knows where the sender is: each may be the one
+    report, here, other = survey({ region = false, api = false, smtp = false }, { only = "api.call" })
+    assert.same({ "fail", "pass", "fail" }, { report.status, here.status, other.status })
+    assert.is_nil(here.set)
+    assert.is_false(report.ok)
+    assert.same({ "api.call", "eu-central-1" }, { report.failed[1].id, report.failed[1].region })
+    -- the sender lives where a check fails, though another region is set
+    assert(there:set_faults { "api:QueryTagByParam:InvalidTagName.Malformed" })
+    report, here, other = survey({ sender = "ann@mail.example.com", smtp_password = false }, { only = { "sender.region", "api.rights" } })
+    assert.same({ "yes", "fail", true }, { other.sender, other.status, here.set })
+    assert.equal("eu-central-1", report.failed[#report.failed].region)
+  end)
+
+  it("are asked once for what is the same everywhere, and told as they begin and end", function()
+    local events = {}
+    survey({}, { only = "sender.region", progress = function(event, check) events[#events + 1] = event .. " " .. check.id end })
+    local seen = {}
+    for _, event in ipairs(events) do seen[event] = (seen[event] or 0) + 1 end
+    assert.same({ 1, 1, 1 }, { seen["begin eu-central-1"], seen["done eu-central-1"], seen["begin api.key"] })
+    assert.is_nil(seen["begin ap-southeast-1"])
+  end)
+
+  it("are reached at their own hosts, and only the one that is set gets the password", function()
+    local connected, sent = {}, {}
+    local function tcp()
+      local sock = { settimeouts = function() end, close = function() end }
+      function sock:connect(name, port)
+        self.name = name
+        connected[("%s:%d"):format(name, port)] = true
+        return nil, "connection refused"
+      end
+      function sock:send(bytes) sent[#sent + 1] = bytes return #bytes end
+      return sock
+    end
+    local mail = mail_of({ api = "https://dm.ap-southeast-1.aliyuncs.com", smtp = "smtps://smtpdm-ap-southeast-1.aliyuncs.com" }, {
+      tcp = tcp, http = function() return nil, { code = "CONNECT", words = "no network", step = "connect", sent = false } end,
+    })
+    local report = assert(doctor.run(mail, { only = { "network" }, all_regions = true }))
+    assert.equal(#core.regions(), #report.regions)
+    for i, region in ipairs(core.regions()) do
+      local entry = report.regions[i]
+      assert.same({ region.id, region.name, region.api, region.smtp }, { entry.region, entry.name, entry.api, entry.smtp })
+    end
+    -- every name is unknown to the test's name server, so the sockets were asked for the names
+    for _, region in ipairs(core.regions()) do
+      assert.is_true(connected[region.api .. ":443"], region.api)
+      if region.smtp then assert.is_true(connected[region.smtp .. ":465"], region.smtp) end
+    end
+    assert.matches("no SMTP server any more", by_id(report.regions[#report.regions])["network.smtp"].cause)
+    assert.same({}, sent)
+  end)
+
+  it("see no login but that of the region that is set", function()
+    local logins = 0
+    local function tcp(options)
+      local sock = host.tcp(options)
+      return setmetatable({ send = function(_, bytes)
+        if bytes:find "^AUTH" then logins = logins + 1 end
+        return sock:send(bytes)
+      end }, { __index = function(_, name)
+        return function(_, ...) return sock[name](sock, ...) end
+      end })
+    end
+    local report, _, other = survey({}, { only = { "tls.smtp", "smtp.login" } }, { tcp = tcp })
+    assert.same({ "pass", 1 }, { report.status, logins })
+    assert.matches("^TLS", by_id(other)["tls.smtp"].cause)
+  end)
+
+  it("share one deadline", function()
+    local silent = assert(host.listen("127.0.0.1", 0))          -- takes connections and never answers
+    local mail = mail_of()
+    mail.regions = { ["us-east-1"] = "http://127.0.0.1:" .. silent.port, ["eu-central-1"] = "http://127.0.0.1:" .. silent.port }
+    local start = host.tick()
+    local report = assert(doctor.run(mail, { only = "api.call", all_regions = true, seconds = 1 }))
+    assert.is_true(host.tick() - start < 15)
+    for _, entry in ipairs(report.regions) do assert.equal("warn", entry.status, entry.region) end
+    assert.is_true(report.ok)
+    silent:close()
+  end)
+
+  it("run the user's checks that are said to differ", function()
+    local asked = {}
+    local own = { id = "own.place", title = "place", regional = true, run = function(look)
+      asked[#asked + 1] = look.region
+      return look.region .. (look.home and " too" or "")
+    end }
+    local _, here, other = survey({}, { only = "own", checks = { own } })
+    assert.same({ "ap-southeast-1", "eu-central-1 too", 2 }, { here.checks[1].cause, other.checks[1].cause, #asked })
+  end)
+
+  it("are refused where there is nothing to look at", function()
+    local none, e = doctor.run(mail_of(), { only = "dns", all_regions = true })
+    assert.same({ nil, "OPTION", "all_regions" }, { none, e.code, e.detail })
+    assert.matches("these do: network%.api", e.remedy)
+    none, e = doctor.run(mail_of(), { offline = true, all_regions = true })
+    assert.same({ nil, "OPTION" }, { none, e.code })
+    assert.is_nil(assert(doctor.run(mail_of(), { only = "config", offline = true })).regions)
+    assert.same({}, assert(doctor.run({ timeout = "soon" }, { all_regions = true })).regions)
+  end)
+end)
+
 describe("the sender", function()
   it("lives in one region", function()
     expect(run { sender = "nobody@mail.example.com", smtp_user = SENDER, smtp_password = false },

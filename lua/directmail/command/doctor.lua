@@ -1,4 +1,5 @@
 --- `directmail doctor`: why mail does not go, and what to do about it.
+local core = require "directmail.core"
 local doctor = require "directmail.doctor"
 local err = require "directmail.err"
 local exit = require "directmail.command.exit"
@@ -16,6 +17,7 @@ local M = {
     "directmail doctor --only smtp --only dns",
     "directmail doctor --domain mail.example.com --only dns --fix-list",
     "directmail doctor --offline --json",
+    "directmail doctor --all-regions --only network --only sender      # which region has the sender, and which can be reached",
     "directmail doctor --error '526 Authentication failure'",
     "directmail doctor --bundle support.txt send.lua --error InvalidMailAddress.NotFound",
     "directmail doctor --check ./mine.lua            # a check of your own; docs/doctor.md shows one",
@@ -28,6 +30,7 @@ local MOST_SCRIPT = 4 * 1024 * 1024
 function M.parser(parser)
   parser:option "--only" :argname "ID" :args "1+" :count "*" :target "ids"
     :description "only these: ids, groups (network, tls, api, smtp, sender, quota, dns) or names; may repeat"
+  parser:flag "--all-regions" :description "look at what differs by region in every region, beside the one that is set"
   parser:flag "--offline" :description "ask nobody; what needs the network is left out"
   parser:option "--domain" :argname "D" :overwrite(false) :description "look at this domain's records in place of the sender's"
   parser:option "--to" :argname "ADDR" :overwrite(false) :description "recipient of the envelope that is rehearsed (default: the sender); nothing is sent"
@@ -63,24 +66,86 @@ local function painter(choice)
   return function(word, status) return on and ("\27[%sm%s\27[0m"):format(COLOURS[status], word) or word end
 end
 
+-- A name, its status, and words.
+local function line(name, wide, status, words, paint)
+  print(("%-" .. wide .. "s  %s  %s"):format(name, paint(("%-4s"):format(WORDS[status]), status), words))
+end
+
+local function show_findings(check, name, wide, paint)
+  local indent = (" "):rep(wide + 8)
+  for i, one in ipairs(check.findings) do
+    line(i == 1 and name or "", wide, one.status, one.cause .. (one.rule and (" (%s)"):format(one.rule) or ""), paint)
+    if i == #check.findings and check.found and check.found ~= "" then print(indent .. "found  " .. check.found) end
+    if one.remedy ~= "" then print(indent .. "→ " .. one.remedy) end
+  end
+end
+
+-- What a region's lines are made of; a check that is in none has one of its own. What the headline tells is in none.
+local PARTS = { ["network.api"] = "api", ["tls.api"] = "api", ["api.call"] = "api", ["network.smtp"] = "smtp", ["network.ports"] = "smtp",
+  ["tls.smtp"] = "smtp", ["api.rights"] = "rights", ["sender.status"] = "sender", ["sender.type"] = "sender" }
+local IN_HEAD = { ["sender.region"] = true, ["sender.domain"] = true }
+local HAS = { yes = "%s is here", no = "no %s", unknown = "%s: unknown" }
+
+-- A region: a headline, what works, and what does not; of the region that is set all that stands above already.
+local function show_region(entry, wide, paint)
+  local told = {}
+  for _, check in ipairs(entry.checks) do told[check.id] = check end
+  local head = {}
+  for _, what in ipairs { "sender", "domain" } do
+    local check = told[what == "sender" and "sender.region" or "sender.domain"]
+    if check then
+      local words = HAS[entry[what]]:format(what)
+      if check.status == "skip" then words = words .. (" (%s)"):format((check.cause:gsub("^not checked: ", ""))) end
+      head[#head + 1] = words
+    end
+  end
+  line(entry.region, wide, entry.status, ("%s%s%s"):format(entry.name, entry.set and ", the region that is set" or "",
+    #head > 0 and ": " .. table.concat(head, ", ") or ""), paint)
+  if entry.set then return end
+  local order, lines = {}, {}
+  for _, check in ipairs(entry.checks) do
+    local part = PARTS[check.id] or check.id
+    if check.status == "pass" and not IN_HEAD[check.id] then
+      if not lines[part] then
+        order[#order + 1], lines[part] = part, {}
+      end
+      table.insert(lines[part], check.cause)
+    end
+  end
+  for _, part in ipairs(order) do print(("%s%-6s  %s"):format((" "):rep(wide + 8), part, table.concat(lines[part], "; "))) end
+  for _, check in ipairs(entry.checks) do show_findings(check, "  " .. check.id, wide, paint) end
+end
+
+local function show_regions(report, wide, paint)
+  local set, having = nil, {}
+  print "regions"
+  for _, entry in ipairs(report.regions) do
+    show_region(entry, wide, paint)
+    set = set or entry.set
+    if entry.sender == "yes" then having[#having + 1] = entry.region end
+  end
+  if not set and #having > 0 then print(("→ set region = %s (DIRECTMAIL_REGION): the sender is there"):format(table.concat(having, " or "))) end
+end
+
 local function show(report, seconds, paint)
   local wide = 0
   for _, check in ipairs(report.checks) do wide = math.max(wide, #check.id) end
-  local count = { pass = 0, warn = 0, fail = 0, skip = 0 }
-  local indent = (" "):rep(wide + 8)
-  for _, check in ipairs(report.checks) do
-    count[check.status] = count[check.status] + 1
-    local word = ("%-4s"):format(WORDS[check.status])
-    if #check.findings == 0 then
-      print(("%-" .. wide .. "s  %s  %s"):format(check.id, paint(word, check.status), check.cause))
-    end
-    for i, one in ipairs(check.findings) do
-      print(("%-" .. wide .. "s  %s  %s%s"):format(i == 1 and check.id or "", paint(("%-4s"):format(WORDS[one.status]), one.status), one.cause,
-        one.rule and (" (%s)"):format(one.rule) or ""))
-      if i == #check.findings and check.found and check.found ~= "" then print(indent .. "found  " .. check.found) end
-      if one.remedy ~= "" then print(indent .. "→ " .. one.remedy) end
+  for _, entry in ipairs(report.regions or {}) do
+    wide = math.max(wide, #entry.region)
+    for _, check in ipairs(entry.checks) do
+      if #check.findings > 0 and not entry.set then wide = math.max(wide, #check.id + 2) end
     end
   end
+  local count = { pass = 0, warn = 0, fail = 0, skip = 0 }
+  for _, check in ipairs(report.checks) do
+    count[check.status] = count[check.status] + 1
+    if #check.findings == 0 then line(check.id, wide, check.status, check.cause, paint) end
+    show_findings(check, check.id, wide, paint)
+  end
+  for _, entry in ipairs(report.regions or {}) do
+    for _, check in ipairs(entry.set and {} or entry.checks) do count[check.status] = count[check.status] + 1 end
+  end
+  if report.regions and #report.regions > 0 then show_regions(report, wide, paint) end
   local function some(n, word) return ("%d %s%s"):format(n, word, n == 1 and "" or "s") end
   print(("%s, %s, %d passed, %d not checked, %.1f s      nothing here promises the inbox: new domains need warm-up"):format(
     some(count.fail, "failure"), some(count.warn, "warning"), count.pass, count.skip, seconds))
@@ -93,13 +158,13 @@ local function talker()
     local now = host.tick() - start
     if now < PROGRESS_AFTER or over or #running == 0 then return end
     if terminal == nil then terminal = host.is_terminal(2) end
-    local line = ("%d done, looking at %s"):format(done, table.concat(running, ", "))
+    local words = ("%d done, looking at %s"):format(done, table.concat(running, ", "))
     if terminal then
       drawn = true
-      io.stderr:write("\r\27[K", line:sub(1, 78))
+      io.stderr:write("\r\27[K", words:sub(1, 78))
     elseif now - last >= PROGRESS_LINE then
       last = now
-      io.stderr:write(line, "\n")
+      io.stderr:write(words, "\n")
     end
   end
   host.spawn(function()
@@ -124,10 +189,21 @@ local function talker()
   end
 end
 
-local function as_json(report)
+local function checks_as_json(list)
   local checks = {}
-  for i, check in ipairs(report.checks) do checks[i] = text.ordered(check, { "id", "status", "title", "cause", "remedy" }) end
-  return ('{"status":"%s","checks":[%s]}'):format(report.status, table.concat(checks, ","))
+  for i, check in ipairs(list) do checks[i] = text.ordered(check, { "id", "status", "title", "cause", "remedy" }) end
+  return ("[%s]"):format(table.concat(checks, ","))
+end
+
+local function as_json(report)
+  local out = ('{"status":"%s","checks":%s'):format(report.status, checks_as_json(report.checks))
+  if not report.regions then return out .. "}" end
+  local regions = {}
+  for i, entry in ipairs(report.regions) do
+    regions[i] = ('%s,"checks":%s}'):format(text.ordered(entry, { "region", "name", "set", "status", "api", "smtp", "sender", "domain" }):sub(1, -2),
+      checks_as_json(entry.checks))
+  end
+  return ('%s,"regions":[%s]}'):format(out, table.concat(regions, ","))
 end
 
 -- ---- the bundle -----------------------------------------------------------------
@@ -184,6 +260,7 @@ function M.run(args, place)
   if args.bundle and args.bundle[1] == "-" and (args.json or args.fix_list) then
     return usage.wrong(("--bundle - and --%s would both be printed"):format(args.json and "json" or "fix-list"), "name a file for the bundle")
   end
+  if args.all_regions and args.offline then return usage.wrong("--all-regions asks every region, and --offline nobody", "leave one of them away") end
   if args.error == "" then return usage.wrong("--error is empty", "give the code or the server's words") end
   if args.domain and not args.domain:find "^[^%s@]+%.[^%s@.]+%.?$" then
     return usage.wrong(('--domain: "%s" is no domain'):format(err.printable(args.domain)), "write it as mail.example.com")
@@ -201,11 +278,17 @@ function M.run(args, place)
   if not mail and e.cause:find("(from option ", 1, true) then return nil, e end
   local values = mail and mail.settings or { from = {}, unused = {} }
   local start = host.tick()
+  for _, name in ipairs(args.all_regions and mail and { "api", "smtp" } or {}) do
+    local url = values[name]
+    if url and not core.region_of_host((url:gsub("^%a+://", ""):gsub("[:/].*$", ""))) then
+      io.stderr:write(("directmail: %s is set (from %s): each region is asked there\n"):format(name, values.from[name]))
+    end
+  end
   local told, finish
   if not args.json then told, finish = talker() end
   report, e = doctor.run(mail or options, {
     only = words_of(args.ids), offline = args.offline, domain = args.domain, to = args.to, kind = args.kind, tag = args.tag, template = args.template,
-    checks = own, seconds = seconds, progress = told,
+    checks = own, seconds = seconds, progress = told, all_regions = args.all_regions,
   })
   if finish then finish() end
   if not report then return nil, e end

@@ -4,6 +4,7 @@ return {
   title = "signed call of the API",
   needs = { "network.api", "tls.api", "api.key" },
   network = true,
+  regional = true,
   run = function(look)
     local key = look:key()
     if not key then return nil, "there is no AccessKey" end

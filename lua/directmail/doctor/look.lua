@@ -159,6 +159,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] err
 function Look:key()
+  if self.home then return self.home:key() end
   return self:once("key", function()
     return require "directmail.credentials".find(self.settings, self.host, { offline = self.offline })
   end)
@@ -221,8 +222,12 @@ function Look:console_sender()
   local address = self.sender
   local entries, e = self:list("QueryMailAddressByParam", { KeyWord = require "directmail.elsewhere".keyword(address), PageNo = 1, PageSize = 50 })
   if not entries then return nil, e end
+  self.has.sender = false
   for _, entry in ipairs(entries) do
-    if type(entry.AccountName) == "string" and entry.AccountName:lower() == address:lower() then return entry end
+    if type(entry.AccountName) == "string" and entry.AccountName:lower() == address:lower() then
+      self.has.sender = true
+      return entry
+    end
   end
   return false
 end
@@ -247,8 +252,12 @@ end
 function Look:console_domain()
   local entries, e = self:list("QueryDomainByParam", { KeyWord = self.domain:sub(1, 50), PageNo = 1, PageSize = 50 })
   if not entries then return nil, e end
+  self.has.domain = false
   for _, entry in ipairs(entries) do
-    if type(entry.DomainName) == "string" and entry.DomainName:lower() == self.domain then return entry end
+    if type(entry.DomainName) == "string" and entry.DomainName:lower() == self.domain then
+      self.has.domain = true
+      return entry
+    end
   end
   return false
 end
@@ -289,6 +298,7 @@ end
 -- @treturn[2] string why not, or why nobody knows
 -- @treturn[2] boolean true: nobody knows
 function Look:ecs()
+  if self.home then return self.home:ecs() end
   return self:once("ecs", function()
     local ask = require "directmail.credentials.ask"
     local off = self.host.env "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
@@ -329,6 +339,8 @@ function Look:rehearsal()
     local at = self:smtp_endpoint()
     -- without a login the service refuses MAIL, and that says nothing
     if at and at.direct and not password then from = nil end
+    -- the password is one region's: no other one sees it
+    if self.home then from, password = nil, nil end
     return require "directmail.rehearsal".hold(self.mail, {
       from = from, to = self.to or from, user = user, password = password, seconds = self:limit(6 * STEP_SECONDS), step_seconds = STEP_SECONDS,
     })
@@ -345,14 +357,15 @@ end
 
 --- A look.
 -- @tparam table about `host`, `mail` (nil when the settings cannot be read), `settings`, `offline`, `seconds` for all, `domain`, `to`, `kind`, `tag`,
---   `template`
--- @treturn table
+--   `template`; `home` = the look at the region that is set, when this is one at another region: they end together
+-- @treturn table with `has` = what the account was found to have in this region: `sender`, `domain`, booleans, nil when nobody knows
 function M.new(about)
+  local settings = about.settings or about.mail.settings
   local look = setmetatable({
-    host = about.host, mail = about.mail, settings = about.settings, offline = about.offline or false, known = {},
-    deadline = about.host.tick() + about.seconds, kind = about.kind, tag = about.tag, template = about.template, to = about.to,
+    host = about.host, mail = about.mail, settings = settings, offline = about.offline or false, known = {}, has = {}, seconds = about.seconds,
+    deadline = about.home and about.home.deadline or about.host.tick() + about.seconds, kind = about.kind, tag = about.tag, template = about.template,
+    to = about.to, home = about.home,
   }, Look)
-  local settings = about.settings
   if settings.sender then
     look.sender, look.domain = address_of(settings.sender)
     if not look.sender then look.sender_fault, look.domain = look.domain, nil end

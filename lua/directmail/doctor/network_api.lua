@@ -5,6 +5,7 @@ return {
   id = "network.api",
   title = "name and port of the API",
   network = true,
+  regional = true,
   run = function(look)
     local at, e = look:api_endpoint()
     if not at then return nil, e.cause end

@@ -5,6 +5,7 @@ return {
   id = "network.smtp",
   title = "name of the SMTP server",
   network = true,
+  regional = true,
   run = function(look)
     local at, e = look:smtp_endpoint()
     if not at then return nil, e.cause end

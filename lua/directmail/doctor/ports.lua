@@ -25,6 +25,7 @@ return {
   title = "ports of the SMTP server",
   needs = { "network.smtp" },
   network = true,
+  regional = true,
   run = function(look)
     local at, e = look:smtp_endpoint()
     if not at then return nil, e.cause end

@@ -23,6 +23,7 @@ return {
   title = "rights of the AccessKey",
   needs = { "api.call" },
   network = true,
+  regional = true,
   week = week,
   run = function(look)
     if not look:key() then return nil, "there is no AccessKey" end
@@ -44,6 +45,8 @@ return {
       table.insert(failed, 1, { status = "fail", rule = "api.right", cause = "these rights are missing: " .. table.concat(missing, ", "),
         remedy = ("allow them in a RAM policy (directmail api --policy %s prints one)"):format((table.concat(missing, " "):gsub("dm:", ""))) })
     end
-    return ("%s; sending needs dm:SingleSendMail, which cannot be tried without sending"):format(#allowed > 0 and table.concat(allowed, ", ") or "none"), failed
+    -- what is true of every region is said once
+    local rest = look.home and "" or "; sending needs dm:SingleSendMail, which cannot be tried without sending"
+    return (#allowed > 0 and table.concat(allowed, ", ") or "none") .. rest, failed
   end,
 }

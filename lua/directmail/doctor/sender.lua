@@ -6,6 +6,7 @@ return {
   title = "sender in this region",
   needs = { "api.call" },
   network = true,
+  regional = true,
   run = function(look)
     if not look.sender then return nil, "no sender is set" end
     local key = look:key()
@@ -14,6 +15,7 @@ return {
     if entry == nil then return look:unanswered(e) end
     local here = look:api_endpoint().region or "this API"
     if entry then return ("%s exists in %s"):format(entry.AccountName, here) end
+    if look.home then return ("%s has no %s"):format(here, look.sender) end       -- a fact: another region is meant to have it
     local at, mail, other = look:api_endpoint(), look.mail, nil
     if core.region_of_host((at.host:gsub(":%d+$", ""))) or mail.regions then
       other = require "directmail.elsewhere".find(mail, { address = look.sender, called = at.region, absent = true, credentials = key })

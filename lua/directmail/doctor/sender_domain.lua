@@ -10,11 +10,13 @@ return {
   title = "status of the sender's domain",
   needs = { "api.call" },
   network = true,
+  regional = true,
   run = function(look)
     if not look.domain then return nil, "no sender is set" end
     if not look:key() then return nil, "only the API knows it, and there is no AccessKey" end
     local entry, e = look:console_domain()
     if entry == nil then return look:unanswered(e) end
+    if not entry and look.home then return ("%s has no %s"):format(look.region or "this API", look.domain) end
     if not entry then
       return look.domain, { { status = "fail", rule = "domain.missing", cause = ("this region has no domain %s"):format(look.domain),
         remedy = "add and verify it in the console (Email Domains), or call the region that has it" } }

@@ -4,6 +4,7 @@ return {
   title = "status of the sender",
   needs = { "sender.region" },
   network = true,
+  regional = true,
   run = function(look)
     local entry, why = look:sender_entry()
     if not entry then return nil, why end

@@ -6,6 +6,7 @@ return {
   title = "certificate of the API",
   needs = { "network.api" },
   network = true,
+  regional = true,
   run = function(look)
     local at, e = look:api_endpoint()
     if not at then return nil, e.cause end

@@ -8,6 +8,7 @@ return {
   title = "certificate of the SMTP server",
   needs = { "network.ports" },
   network = true,
+  regional = true,
   run = function(look)
     local at, no = look:smtp_endpoint()
     if not at then return nil, no.cause end
