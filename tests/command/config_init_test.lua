@@ -44,7 +44,7 @@ local PROFILE = "/.config/directmail/profile.lua"
 
 local function written(path) return assert(loadfile(home .. (path or PROFILE), "t", {}))() end
 
-local function files() return capture("cd " .. command.quote(home) .. " && find . -type f | sort") end
+local function files() return capture("cd " .. command.quote(home) .. " && find . -mindepth 1 -not -type d -o -mindepth 1 -type d -empty | sort") end
 
 local function has(text, words) assert.is_truthy(text:find(words, 1, true), ("%q is not in: %s"):format(words, text)) end
 local function has_not(text, words) assert.is_nil(text:find(words, 1, true), ("%q is in: %s"):format(words, text)) end

@@ -245,6 +245,7 @@ describe("directmail doctor", function()
     local path = folder .. "/support.txt"
     command.write(path, "older")
     os.execute("chmod 666 " .. path)
+    command.write(path .. ".new", "somebody's own")
     local status, out, talk = run { "--bundle", path, script, "--error", "InvalidMailAddress.NotFound", "--operation", "SingleSendMail",
       "--param", "AccountName=noreply@mail.example.com", "--param", "ToAddress=bob@example.net", "--param", "Password=Abc123Def", "--only", "config" }
     assert.equal(0, status, talk)
@@ -252,6 +253,10 @@ describe("directmail doctor", function()
     assert.matches("^config +ok", out)
     local pipe = io.popen("stat -c %a " .. path)
     assert.equal("600", pipe:read "l")
+    pipe:close()
+    assert.equal("somebody's own", command.read(path .. ".new"))
+    pipe = io.popen("ls -d " .. path .. "*")
+    assert.equal(path .. "\n" .. path .. ".new\n", pipe:read "a")
     pipe:close()
     local bundle = command.read(path)
     for _, words in ipairs {

@@ -43,6 +43,11 @@ local function mode()
 end
 
 describe("--log", function()
+  it("speaks of the command's options, not of Lua's fields", function()
+    assert.equal(1, (send("ann@example.com", "--to", "invalid@sandbox.example", "--all-or-none", "--log", log)))
+    assert.matches("leave %-%-all%-or%-none away", entries()[1].remedy)
+  end)
+
   it("of send appends a line for each attempt, with nothing that others should not read", function()
     assert.equal(0, (send("Ann <ann@example.com>", "--log", log)))
     assert.equal(1, (send("invalid@sandbox.example", "--log", log)))

@@ -163,6 +163,7 @@ local LATER = [[
   lua_shared_dict directmail 2m;
   lua_socket_log_errors off;
   lua_max_pending_timers @PENDING@;
+  lua_max_running_timers @RUNNING@;
   resolver @RESOLVER@ ipv6=off;
   lua_ssl_trusted_certificate ca.pem;
   init_by_lua_block {
@@ -193,7 +194,9 @@ describe("a mail that is queued in a phase without sockets", function()
   local PHASES = { "init_worker", "set", "header_filter", "body_filter", "log" }
   local own
 
-  local function begin(pending) own = start { http = LATER:gsub("@PENDING@", tostring(pending)), workers = 1 } end
+  local function begin(pending, running)
+    own = start { http = LATER:gsub("@(%u+)ING@", { PEND = pending, RUNN = running or 256 }), workers = 1 }
+  end
 
   local function eventually(what, look)
     local deadline = host.tick() + 30
@@ -280,6 +283,21 @@ describe("a mail that is queued in a phase without sockets", function()
     assert.is_nil(own:log():find("p@ss", 1, true))
     assert.is_nil(own:log():find("log@example.com", 1, true))
     assert.equal(2, own:run [[ return assert(mail.store:counts()).waiting ]])
+  end)
+
+  it("is stored though nginx drops the timers that were to do it, as soon as it has some again", function()
+    begin(1024, 1)
+    waiting(1)
+    own:run [[
+      ngx.timer.at(0, function()
+        while not ngx.shared.directmail:get "enough" do ngx.sleep(0.01) end
+      end)
+    ]]
+    for _ = 1, 3 do own:ask "/log" end
+    eventually("nothing was dropped", function() return select(2, own:log():gsub("lua_max_running_timers are not enough", "")) >= 2 end)
+    assert.equal(1, own:run [[ return assert(mail.store:counts()).waiting ]])
+    own:run [[ ngx.shared.directmail:set("enough", true) ]]
+    waiting(4)
   end)
 
   it("is refused with the way out where there is no timer", function()

@@ -254,8 +254,9 @@ function M.run(args)
   if not record then return nil, e end
   local start = mail.host.tick()
   receipt, e = mail:send(message)
+  if e then e = by_option(e) end
   record:mail({ to = log.recipients(message), seconds = mail.host.tick() - start }, receipt, e)
-  if not receipt then return nil, with_first_try(by_option(e), mail.settings) end
+  if not receipt then return nil, with_first_try(e, mail.settings) end
   if args.json then print(text.json(true, receipt)) else print_receipt(receipt) end
   return exit.of_receipt(receipt, args.sysexits)
 end

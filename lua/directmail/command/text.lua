@@ -70,8 +70,8 @@ function M.is_special(path)
   return os.execute(("[ -e %s ] && ! [ -f %s ]"):format(word, word)) == true
 end
 
---- Write a file that nobody else may read. It is written beside and renamed, so that no link of somebody's leads it elsewhere, and
--- a half of it is never there.
+--- Write a file that nobody else may read. It is written in a folder of ours beside it and renamed, so that no link of somebody's leads
+-- it elsewhere, and a half of it is never there.
 -- @tparam string about the option or the command that names it, for the errors
 -- @tparam string path
 -- @tparam string bytes
@@ -80,20 +80,24 @@ end
 -- @treturn[2] table a directmail.err
 function M.write_private(about, path, bytes)
   if M.is_special(path) then return usage.wrong(("%s: %s is there, and is no file"):format(about, err.printable(path)), "name a new file") end
-  local beside = path .. ".new"
-  os.remove(beside)
-  local old = host.umask(tonumber("077", 8))
-  local file, why = io.open(beside, "wb")
-  host.umask(old)
-  local ok = file ~= nil
-  if file then
-    ok, why = file:write(bytes)
-    local closed, late = file:close()
-    if ok and not closed then ok, why = nil, late end
+  local folder, why = host.mkdtemp(path .. ".")
+  local ok = folder ~= nil
+  if folder then
+    local beside, old = folder .. "/new", host.umask(tonumber("077", 8))
+    local file
+    file, why = io.open(beside, "wb")
+    host.umask(old)
+    ok = file ~= nil
+    if file then
+      ok, why = file:write(bytes)
+      local closed, late = file:close()
+      if ok and not closed then ok, why = nil, late end
+    end
+    if ok then ok, why = os.rename(beside, path) end
+    os.remove(beside)
+    os.remove(folder)
   end
-  if ok then ok, why = os.rename(beside, path) end
   if ok then return true end
-  if file then os.remove(beside) end
   return nil, err.new { code = "FILE", detail = about:gsub("^%-+", ""),
     cause = ("%s: %s cannot be written: %s"):format(about, path, (tostring(why):gsub("^.*: ", ""))),
     remedy = "name a file in a folder that you may write" }

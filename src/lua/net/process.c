@@ -187,15 +187,17 @@ static int signals_close(lua_State *L) {
     return 0;
 }
 
-/*** A new folder that only we may enter, under TMPDIR.
+/*** A new folder that only we may enter.
 @function mkdtemp
+@tparam ?string prefix how its path begins (default: TMPDIR/directmail-)
 @return path; or nil, why
 */
 static int make_temporary(lua_State *L) {
     char path[PATH_MAX];
-    const char *under = getenv("TMPDIR");
+    const char *prefix = lua_isnoneornil(L, 1) ? NULL : dm_checktext(L, 1), *under = getenv("TMPDIR");
     if (!under || !*under) under = "/tmp";
-    if (snprintf(path, sizeof path, "%s/directmail-XXXXXX", under) >= (int)sizeof path) return fail_errno(L, ENAMETOOLONG);
+    int size = prefix ? snprintf(path, sizeof path, "%sXXXXXX", prefix) : snprintf(path, sizeof path, "%s/directmail-XXXXXX", under);
+    if (size >= (int)sizeof path) return fail_errno(L, ENAMETOOLONG);
     if (!mkdtemp(path)) return fail_errno(L, errno);
     lua_pushstring(L, path);
     return 1;
